@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rigid transforms and a buffer of them over time, without tf2.
+
+Names follow REP-105 and tf2: ``parent_T_child`` maps coordinates given in the child frame into the parent frame.
+One buffer serves the node (fed from /tf, odometry and mount parameters) and replay (fed from a bag).
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from offroad_seg.errors import TransformError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    F64 = NDArray[np.float64]
+
+# camera_link (x forward, y left, z up) → optical frame (z forward, x right, y down), REP-103.
+OPTICAL_QUATERNION_XYZW = (-0.5, 0.5, -0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A rigid transform ``parent_T_child``.
+
+    Attributes:
+        rotation_33: float64 rotation matrix, child axes in the parent frame.
+        translation_3: float64, metres: the child's origin in the parent frame.
+    """
+
+    rotation_33: F64
+    translation_3: F64
+
+    @classmethod
+    def identity(cls) -> Transform:
+        """The transform that changes nothing."""
+        return cls(np.eye(3), np.zeros(3))
+
+    @classmethod
+    def from_quaternion(
+        cls, xyzw: Sequence[float], translation: Sequence[float] = (0.0, 0.0, 0.0)
+    ) -> Transform:
+        """From a quaternion in ROS order.
+
+        Raises:
+            TransformError: The numbers are not finite, or the quaternion is far from a unit one.
+        """
+        q = np.asarray(xyzw, dtype=np.float64)
+        t = np.asarray(translation, dtype=np.float64)
+        norm = float(np.linalg.norm(q))
+        if not (np.isfinite(q).all() and np.isfinite(t).all()) or abs(norm - 1.0) > 1e-2:
+            raise TransformError(
+                f"not a rigid transform: quaternion {q.tolist()} (norm {norm:.4f}), translation {t.tolist()}",
+                mend="publish a unit quaternion and a finite translation",
+            )
+        return cls(Rotation.from_quat(q / norm).as_matrix(), t)
+
+    @classmethod
+    def from_rpy(
+        cls,
+        roll: float,
+        pitch: float,
+        yaw: float,
+        translation: Sequence[float] = (0.0, 0.0, 0.0),
+    ) -> Transform:
+        """From fixed-axis roll, pitch, yaw in radians (REP-103: R = Rz(yaw) Ry(pitch) Rx(roll))."""
+        rotation = Rotation.from_euler("xyz", [roll, pitch, yaw]).as_matrix()
+        return cls(rotation, np.asarray(translation, dtype=np.float64))
+
+    def quaternion_xyzw(self) -> F64:
+        """The rotation as a unit quaternion, shape (4,), w ≥ 0."""
+        q: F64 = Rotation.from_matrix(self.rotation_33).as_quat()
+        return -q if q[3] < 0 else q
+
+    def roll_pitch_yaw(self) -> tuple[float, float, float]:
+        """Fixed-axis angles in radians."""
+        roll, pitch, yaw = Rotation.from_matrix(self.rotation_33).as_euler("xyz")
+        return float(roll), float(pitch), float(yaw)
+
+    def __matmul__(self, other: Transform) -> Transform:
+        return Transform(
+            self.rotation_33 @ other.rotation_33,
+            self.rotation_33 @ other.translation_3 + self.translation_3,
+        )
+
+    def inverse(self) -> Transform:
+        """``child_T_parent``."""
+        transposed = np.ascontiguousarray(self.rotation_33.T)
+        return Transform(transposed, -(transposed @ self.translation_3))
+
+    def apply(self, points_N3: F64) -> F64:
+        """Points of shape (N, 3) from the child into the parent frame."""
+        return points_N3 @ self.rotation_33.T + self.translation_3
+
+
+def interpolate(before: Transform, after: Transform, share: float) -> Transform:
+    """Between two transforms: linear in translation, spherical in rotation; ``share`` in 0–1."""
+    if share <= 0.0:
+        return before
+    if share >= 1.0:
+        return after
+    rotations = Rotation.from_matrix(np.stack([before.rotation_33, after.rotation_33]))
+    rotation = Slerp([0.0, 1.0], rotations)([share]).as_matrix()[0]
+    return Transform(
+        rotation, (1.0 - share) * before.translation_3 + share * after.translation_3
+    )
+
+
+class _Edge:
+    """The history of one child in its parent; static where it has no times."""
+
+    def __init__(self, parent: str) -> None:
+        self.parent = parent
+        self.static: Transform | None = None
+        self.stamps: list[int] = []
+        self.transforms: list[Transform] = []
+
+
+class TransformBuffer:
+    """Static and timed transforms with interpolation at a stamp.
+
+    It never extrapolates: a stamp before the oldest or after the newest sample of a timed edge is an error, so
+    that a stale pose cannot silently stand in for the right one.
+
+    Args:
+        cache_s: Seconds of history kept for each timed edge, counted back from its newest sample.
+    """
+
+    def __init__(self, cache_s: float = 10.0) -> None:
+        self._cache_ns = int(cache_s * 1e9)
+        self._edges: dict[str, _Edge] = {}
+
+    def clear(self) -> None:
+        """Forget the timed transforms; static ones stay, as in tf2."""
+        self._edges = {c: e for c, e in self._edges.items() if e.static is not None}
+
+    def set_static(self, parent: str, child: str, transform: Transform) -> None:
+        """Set a transform that holds at every time."""
+        self._edge(parent, child).static = transform
+
+    def set(self, parent: str, child: str, stamp_ns: int, transform: Transform) -> None:
+        """Add a sample of a moving frame. A second sample of the same stamp replaces the first."""
+        edge = self._edge(parent, child)
+        edge.static = None
+        at = bisect.bisect_left(edge.stamps, stamp_ns)
+        if at < len(edge.stamps) and edge.stamps[at] == stamp_ns:
+            edge.transforms[at] = transform
+            return
+        edge.stamps.insert(at, stamp_ns)
+        edge.transforms.insert(at, transform)
+        keep = bisect.bisect_left(edge.stamps, edge.stamps[-1] - self._cache_ns)
+        if keep > 0:
+            del edge.stamps[:keep]
+            del edge.transforms[:keep]
+
+    def latest_stamp_ns(self, parent: str, child: str) -> int | None:
+        """Stamp of the newest sample of one edge, or None where there is none."""
+        edge = self._edges.get(child)
+        if edge is None or edge.parent != parent or not edge.stamps:
+            return None
+        return edge.stamps[-1]
+
+    def frames(self) -> list[str]:
+        """Every frame that is known, sorted."""
+        return sorted(self._edges.keys() | {e.parent for e in self._edges.values()})
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
+        """``target_T_source`` at a stamp.
+
+        Raises:
+            TransformError: A frame is unknown, the two are not connected, or the stamp lies outside the history.
+        """
+        source_chain = self._chain(source)
+        target_chain = self._chain(target)
+        common = next((frame for frame in source_chain if frame in target_chain), None)
+        if common is None:
+            known = ", ".join(self.frames()) or "none"
+            raise TransformError(
+                f"no transform from '{source}' to '{target}': the two are not connected",
+                where=f"known frames: {known}",
+                mend="publish the missing transform, or set the camera_mount and frame parameters",
+            )
+        up_source = self._climb(source_chain, common, stamp_ns)
+        up_target = self._climb(target_chain, common, stamp_ns)
+        return up_target.inverse() @ up_source
+
+    def _edge(self, parent: str, child: str) -> _Edge:
+        if not parent or not child or parent == child:
+            raise TransformError(f"a transform from '{child}' to '{parent}' has no meaning")
+        edge = self._edges.get(child)
+        if edge is None or edge.parent != parent:
+            edge = _Edge(parent)
+            self._edges[child] = edge
+        return edge
+
+    def _chain(self, frame: str) -> list[str]:
+        chain = [frame]
+        while (edge := self._edges.get(chain[-1])) is not None:
+            if edge.parent in chain:
+                raise TransformError(f"the transform tree has a loop at '{edge.parent}'")
+            chain.append(edge.parent)
+        return chain
+
+    def _climb(self, chain: list[str], top: str, stamp_ns: int) -> Transform:
+        """``top_T_chain[0]``."""
+        result = Transform.identity()
+        for child in chain[: chain.index(top)]:
+            result = self._sample(child, stamp_ns) @ result
+        return result
+
+    def _sample(self, child: str, stamp_ns: int) -> Transform:
+        edge = self._edges[child]
+        if edge.static is not None:
+            return edge.static
+        stamps = edge.stamps
+        if not stamps or stamp_ns < stamps[0] or stamp_ns > stamps[-1]:
+            raise TransformError(
+                f"no transform from '{child}' to '{edge.parent}' at {stamp_ns / 1e9:.3f} s",
+                where=f"history {stamps[0] / 1e9:.3f} to {stamps[-1] / 1e9:.3f} s" if stamps else "no samples",
+                mend="wait for the transform, or check that its clock and the camera's agree",
+            )
+        at = bisect.bisect_left(stamps, stamp_ns)
+        if stamps[at] == stamp_ns:
+            return edge.transforms[at]
+        span = stamps[at] - stamps[at - 1]
+        share = (stamp_ns - stamps[at - 1]) / span
+        return interpolate(edge.transforms[at - 1], edge.transforms[at], share)
+
+
+def camera_mount(
+    x: float, y: float, z: float, roll: float, pitch: float, yaw: float
+) -> Transform:
+    """``base_T_optical`` of a camera whose link (x forward) is mounted at a pose in the base frame."""
+    link = Transform.from_rpy(roll, pitch, yaw, (x, y, z))
+    return link @ Transform.from_quaternion(OPTICAL_QUATERNION_XYZW)

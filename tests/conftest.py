@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared fixtures, and the reasons for which a marked test is skipped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def data_folder() -> Path | None:
+    """Where the real labelled images are, or None."""
+    folder = Path(os.environ.get("OFFROAD_SEG_DATA", ROOT.parent / "shared" / "data"))
+    return folder if (folder / "duality_sample").is_dir() else None
+
+
+def has_gpu() -> bool:
+    try:
+        return subprocess.run(["nvidia-smi"], capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reasons = {
+        "gpu": None if has_gpu() else "no NVIDIA GPU (nvidia-smi does not answer)",
+        "ros_distro": None if os.environ.get("ROS_DISTRO") else "no ROS 2 distribution is sourced (ROS_DISTRO unset)",
+        "shared_data": None if data_folder() else "the real images are not here (set OFFROAD_SEG_DATA)",
+    }
+    for item in items:
+        for marker, reason in reasons.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images. Use with ``@pytest.mark.shared_data``."""
+    folder = data_folder()
+    if folder is None:
+        pytest.skip("the real images are not here (set OFFROAD_SEG_DATA)")
+    return folder
