@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label sets: which raw mask values mean which class, and what each class costs to drive over.
+
+A file in ``config/ontologies/`` or one of the user's own::
+
+    name: my_site
+    classes:
+      - {name: Track, color: [180, 140, 90], raw: [1], cost: 0}
+      - {name: Boulder, color: [90, 90, 90], raw: [2, 7], cost: lethal, standing: true}
+      - {name: Sky, color: [130, 180, 230], raw: [3], cost: unknown}
+    ignore: [0]          # raw values that carry no class
+
+The order of the classes gives their ids. ``cost`` is 0 (free) to 98, ``lethal``, or ``unknown`` for what never says
+anything about the ground. ``standing`` marks what rises from the ground and hides what lies behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union
+
+import numpy as np
+import yaml
+
+from offroad_seg import resources
+from offroad_seg.errors import InputError, OntologyError
+from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED, COST_UNKNOWN, UNLABELLED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.types import JsonDict
+
+Cost = Union[int, Literal["lethal", "unknown"]]
+
+_CLASS_KEYS = {"id", "name", "color", "raw", "cost", "standing"}
+_ONTOLOGY_KEYS = {"name", "description", "classes", "ignore", "warning"}
+_MAX_CLASSES = 250
+_MAX_RAW = 65535
+
+
+@dataclass(frozen=True)
+class OntologyClass:
+    """One class.
+
+    Attributes:
+        id: 0 … n − 1, the network's channel and the pixel value of ``labels``.
+        name: Unique name.
+        color: RGB, 0–255, for pictures.
+        raw: Values that mean this class in the data set's masks.
+        cost: 0–98, ``lethal`` or ``unknown``.
+        standing: Rises from the ground and hides what lies behind it.
+    """
+
+    id: int
+    name: str
+    color: tuple[int, int, int]
+    raw: tuple[int, ...]
+    cost: Cost
+    standing: bool
+
+
+def cost_value(cost: Cost, *, where: str = "") -> int:
+    """The OccupancyGrid value of a cost: 0–98, 100 for lethal, −1 for unknown.
+
+    Raises:
+        OntologyError: It is none of these.
+    """
+    if cost == "lethal":
+        return COST_LETHAL
+    if cost == "unknown":
+        return COST_UNKNOWN
+    if isinstance(cost, int) and not isinstance(cost, bool) and 0 <= cost <= COST_MAX_GRADED:
+        return cost
+    raise OntologyError(
+        f"{cost!r} is not a cost", where=where, mend=f"give 0 (free) to {COST_MAX_GRADED}, lethal, or unknown"
+    )
+
+
+@dataclass(frozen=True)
+class Ontology:
+    """A label set. Build it with ``load_ontology`` or ``Ontology.from_dict``, which check it.
+
+    Attributes:
+        name: Its name, which bundles and checkpoints carry.
+        description: Where it comes from.
+        classes: The classes, ids 0 … n − 1 in order.
+        ignore: Raw values that carry no class.
+        warning: Said whenever it is loaded; empty for a label set that can be trusted.
+    """
+
+    name: str
+    description: str
+    classes: tuple[OntologyClass, ...]
+    ignore: tuple[int, ...] = ()
+    warning: str = ""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    @property
+    def names(self) -> list[str]:
+        """Class names in the order of their ids."""
+        return [c.name for c in self.classes]
+
+    def id_of(self, name: str) -> int:
+        """The id of a class.
+
+        Raises:
+            OntologyError: There is no such class.
+        """
+        for c in self.classes:
+            if c.name == name:
+                return c.id
+        raise OntologyError(f"no class '{name}' in ontology {self.name}", mend=f"classes: {', '.join(self.names)}")
+
+    @cached_property
+    def colors_2563(self) -> NDArray[np.uint8]:
+        """RGB colour of each label value, shape (256, 3); black where there is no class."""
+        lut = np.zeros((256, 3), np.uint8)
+        for c in self.classes:
+            lut[c.id] = c.color
+        return lut
+
+    @cached_property
+    def costs_256(self) -> NDArray[np.int8]:
+        """OccupancyGrid value of each label value, shape (256,); −1 where there is no class."""
+        lut = np.full(256, COST_UNKNOWN, np.int8)
+        for c in self.classes:
+            lut[c.id] = cost_value(c.cost)
+        return lut
+
+    @cached_property
+    def standing_256(self) -> NDArray[np.bool_]:
+        """Whether each label value stands up from the ground, shape (256,)."""
+        lut = np.zeros(256, np.bool_)
+        for c in self.classes:
+            lut[c.id] = c.standing
+        return lut
+
+    @cached_property
+    def _encoder(self) -> NDArray[np.int16]:
+        # −1: a value that the ontology does not know; 65,536 int16 entries stay in the L2 cache.
+        lut = np.full(_MAX_RAW + 1, -1, np.int16)
+        for c in self.classes:
+            lut[list(c.raw)] = c.id
+        lut[list(self.ignore)] = UNLABELLED
+        return lut
+
+    def unknown_values(self, raw_HW: NDArray[np.generic]) -> dict[int, int]:
+        """Raw values that the ontology does not know → number of pixels."""
+        values, counts = np.unique(raw_HW, return_counts=True)
+        return {
+            int(v): int(n)
+            for v, n in zip(values, counts)
+            if not (0 <= int(v) <= _MAX_RAW) or self._encoder[int(v)] < 0
+        }
+
+    def encode(self, raw_HW: NDArray[np.generic], *, where: str = "") -> NDArray[np.uint8]:
+        """Raw mask values of any integer type → class ids (uint8), 255 for ignored values.
+
+        Raises:
+            OntologyError: Some values are not in the ontology; they are named with their counts.
+        """
+        if raw_HW.dtype.kind not in "ui":
+            raise OntologyError(f"a mask holds integers, not {raw_HW.dtype}", where=where)
+        if raw_HW.dtype in (np.uint8, np.uint16):
+            ids = self._encoder[raw_HW]
+            known = bool((ids >= 0).all())
+        else:
+            known = not self.unknown_values(raw_HW)
+            ids = self._encoder[raw_HW] if known else self._encoder[:1]
+        if not known:
+            unknown = self.unknown_values(raw_HW)
+            listed = ", ".join(f"{v} ({n} pixels)" for v, n in unknown.items())
+            raise OntologyError(
+                f"mask values that are not in ontology {self.name}: {listed}",
+                where=where,
+                mend="choose the ontology that fits the masks, or add these values to a class or to `ignore`",
+            )
+        return ids.astype(np.uint8)
+
+    def decode(self, ids_HW: NDArray[np.uint8]) -> NDArray[np.uint16]:
+        """Class ids → the first raw value of each class; unlabelled → the first ignored value, else 0."""
+        lut = np.full(256, self.ignore[0] if self.ignore else 0, np.uint16)
+        for c in self.classes:
+            lut[c.id] = c.raw[0]
+        return lut[ids_HW]
+
+    def colorize(self, ids_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class ids (H, W) → RGB picture (H, W, 3)."""
+        return np.take(self.colors_2563, ids_HW, axis=0)
+
+    def to_dict(self) -> JsonDict:
+        """As plain data, for YAML and JSON; ``from_dict`` reads it back."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "classes": [
+                {
+                    "id": c.id,
+                    "name": c.name,
+                    "color": list(c.color),
+                    "raw": list(c.raw),
+                    "cost": c.cost,
+                    "standing": c.standing,
+                }
+                for c in self.classes
+            ],
+            "ignore": list(self.ignore),
+            "warning": self.warning,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any, *, where: str = "ontology") -> Ontology:
+        """Check plain data and build an ontology.
+
+        Raises:
+            OntologyError: Something is missing, doubled or out of bounds; the message names it.
+        """
+        if not isinstance(data, dict):
+            raise OntologyError("an ontology is a mapping with `name` and `classes`", where=where)
+        _only_keys(data, _ONTOLOGY_KEYS, where)
+        entries = data.get("classes")
+        if not isinstance(entries, list) or not entries:
+            raise OntologyError("`classes` is missing or empty", where=where, mend="list at least one class")
+        if len(entries) > _MAX_CLASSES:
+            raise OntologyError(f"{len(entries)} classes: at most {_MAX_CLASSES} fit into mono8", where=where)
+        classes = tuple(_class_from(i, entry, where) for i, entry in enumerate(entries))
+        name = data.get("name")
+        if not isinstance(name, str) or not name:
+            raise OntologyError("`name` is missing", where=where)
+        ignore = _raw_values(data.get("ignore", []), f"{where}: ignore")
+        _check_unique(classes, ignore, where)
+        return cls(name, str(data.get("description", "")), classes, ignore, str(data.get("warning", "")))
+
+
+def load_ontology(name_or_path: str | Path) -> Ontology:
+    """Load one of ``config/ontologies/`` by name, or a YAML file by path.
+
+    An ontology that has a ``warning`` says it, as a Python warning and in the log.
+
+    Raises:
+        OntologyError: There is no such file, or it is wrong; the message says where.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        try:
+            path = resources.find(f"config/ontologies/{name_or_path}.yaml")
+        except InputError as error:
+            raise OntologyError(
+                f"no ontology '{name_or_path}'",
+                where=error.where,
+                mend=f"give a YAML file, or one of: {', '.join(ontology_names())}",
+            ) from None
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OntologyError(f"the ontology cannot be read: {error.strerror}", where=str(path)) from None
+    except yaml.YAMLError as error:
+        raise OntologyError(f"not valid YAML: {' '.join(str(error).split())}", where=str(path)) from None
+    ontology = Ontology.from_dict(data, where=str(path))
+    if ontology.warning:
+        message = f"ontology {ontology.name}: {ontology.warning}"
+        logging.getLogger(__name__).warning(message)
+        warnings.warn(message, UserWarning, stacklevel=2)
+    return ontology
+
+
+def ontology_names() -> list[str]:
+    """Names of the ontologies that ship with the project."""
+    return sorted(p.stem for p in resources.find("config/ontologies").glob("*.yaml"))
+
+
+def _class_from(index: int, entry: Any, where: str) -> OntologyClass:
+    where = f"{where}: class {index}"
+    if not isinstance(entry, dict):
+        raise OntologyError("a class is a mapping with name, color, raw, cost", where=where)
+    if "traversability" in entry:
+        raise OntologyError(
+            "`traversability` is ambiguous (is 100 free or blocked?)",
+            where=where,
+            mend="write `cost`: 0 free … 98 hardly passable, lethal, or unknown",
+        )
+    _only_keys(entry, _CLASS_KEYS, where)
+    name = entry.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise OntologyError("`name` is missing", where=where)
+    where = f"{where} ({name})"
+    if entry.get("id", index) != index:
+        raise OntologyError(
+            f"`id` is {entry['id']}, but the class stands at place {index}", where=where, mend="ids run 0, 1, 2 … in order"
+        )
+    color = entry.get("color")
+    if not (
+        isinstance(color, (list, tuple)) and len(color) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
+    ):
+        raise OntologyError(f"`color` is {color!r}", where=where, mend="give [red, green, blue], each 0–255")
+    if "raw" not in entry or "cost" not in entry:
+        missing = " and ".join(f"`{k}`" for k in ("raw", "cost") if k not in entry)
+        raise OntologyError(f"{missing} is missing", where=where)
+    raw = _raw_values(entry["raw"], where)
+    if not raw:
+        raise OntologyError("`raw` is empty", where=where, mend="list the mask values of this class")
+    standing = entry.get("standing", False)
+    if not isinstance(standing, bool):
+        raise OntologyError(f"`standing` is {standing!r}", where=where, mend="write true or false")
+    cost_value(entry["cost"], where=where)
+    return OntologyClass(index, name, (color[0], color[1], color[2]), raw, entry["cost"], standing)
+
+
+def _raw_values(values: Any, where: str) -> tuple[int, ...]:
+    values = [values] if isinstance(values, int) else values
+    if not isinstance(values, (list, tuple)) or not all(
+        isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= _MAX_RAW for v in values
+    ):
+        raise OntologyError(f"raw values are {values!r}", where=where, mend=f"list whole numbers from 0 to {_MAX_RAW}")
+    return tuple(values)
+
+
+def _only_keys(data: dict[str, Any], allowed: set[str], where: str) -> None:
+    if unknown := sorted(str(k) for k in data if k not in allowed):
+        raise OntologyError(f"unknown keys: {', '.join(unknown)}", where=where, mend=f"known: {', '.join(sorted(allowed))}")
+
+
+def _check_unique(classes: tuple[OntologyClass, ...], ignore: tuple[int, ...], where: str) -> None:
+    owner: dict[int, str] = dict.fromkeys(ignore, "ignore")
+    if len(owner) != len(ignore):
+        raise OntologyError("`ignore` lists a value twice", where=where)
+    seen: set[str] = set()
+    for c in classes:
+        if c.name.lower() in seen:
+            raise OntologyError(f"two classes are called {c.name}", where=where)
+        seen.add(c.name.lower())
+        for value in c.raw:
+            if value in owner:
+                raise OntologyError(f"raw value {value} belongs to both {owner[value]} and {c.name}", where=where)
+            owner[value] = c.name
