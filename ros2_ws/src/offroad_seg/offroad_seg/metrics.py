@@ -2,8 +2,8 @@
 """Segmentation metrics from one confusion matrix, with every definition written down.
 
 Only numpy and OpenCV: training, ``evaluate`` and ``replay`` all count with this module, so that their figures
-can be compared. Pixels whose truth is ``UNLABELLED`` (255) count nowhere. Predictions that are not a class (255)
-are errors: they count as missed pixels of the true class and as false pixels of none.
+can be compared. Pixels whose truth is ``UNLABELLED`` (255) count nowhere. A prediction that is no class (255)
+is an error: it counts as a missed pixel of the true class and as a false pixel of none.
 
 Definitions, with TP, FP, FN of a class over all pixels of the whole set:
 
@@ -15,8 +15,8 @@ Definitions, with TP, FP, FN of a class over all pixels of the whole set:
 - ``miou_batch_mean`` = ``miou`` of each batch by itself, averaged over batches: the figure that the original
   scripts report, which depends on the batch size and the order. Never compare it with ``miou``.
 - ``ece`` = expected calibration error (Guo et al. 2017) over 15 equal bins of confidence.
-- ``boundary_iou`` (Cheng et al. 2021) = mean over the classes that occur of the IoU of the inner edge zones of
-  truth and prediction, counted over the whole set; the zone is 2 % of the image diagonal wide.
+- ``boundary_iou`` (Cheng et al. 2021) = mean over the classes that occur of the IoU of the inner edge zones
+  of truth and prediction, counted over the whole set; the zone is 2 % of the image diagonal wide.
 
 All results are JSON safe: None stands where a number is not defined, never NaN.
 """
@@ -49,8 +49,8 @@ class ConfusionMatrix:
         n_classes: N; ids 0 … N−1, at most 255.
 
     Attributes:
-        counts: int64, shape (N, N + 1): row = truth, column = prediction; the last column holds predictions that
-            are no class.
+        counts: int64, shape (N, N + 1): row = truth, column = prediction; the last column holds predictions
+            that are no class.
     """
 
     def __init__(self, n_classes: int) -> None:
