@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real bundle whose network is so small that its answer is known: it names the class of the nearest colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from offroad_seg.bundle import Bundle, write_bundle
+from offroad_seg.image import IMAGENET_MEAN, IMAGENET_STD, PAD_VALUE
+from offroad_seg.manifest import PORTABLE, Manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from offroad_seg.ontology import Ontology
+
+
+def color_model(ontology: Ontology, height: int, width: int, *, sharpness: float = 1e-2) -> bytes:
+    """An ONNX graph under the graph contract: the class whose colour is nearest, with softmax confidence.
+
+    Args:
+        ontology: Gives the colours.
+        height: Rows of the input.
+        width: Columns of the input.
+        sharpness: Logit = −sharpness × squared colour distance; NaN makes every logit NaN.
+    """
+    colors = np.array([c.color for c in ontology.classes], np.float32)  # (C, 3)
+    constants = {
+        "weight": (2.0 * sharpness * colors.T).astype(np.float32),  # (3, C)
+        "bias": (-sharpness * (colors**2).sum(axis=1)).astype(np.float32),
+        "scale": np.array(255.0, np.float32),
+    }
+    nodes = [
+        # −s|x − c|² without the term that is the same for every class.
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["pixels", "weight"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["logits"]),
+        helper.make_node("ArgMax", ["logits"], ["index"], axis=-1, keepdims=0),
+        helper.make_node("Cast", ["index"], ["labels"], to=TensorProto.UINT8),
+        helper.make_node("Softmax", ["logits"], ["probability"], axis=-1),
+        helper.make_node("ReduceMax", ["probability"], ["best"], axes=[-1], keepdims=0),
+        helper.make_node("Mul", ["best", "scale"], ["scaled"]),
+        helper.make_node("Round", ["scaled"], ["rounded"]),
+        helper.make_node("Cast", ["rounded"], ["confidence"], to=TensorProto.UINT8),
+        helper.make_node("ReduceMean", ["best"], ["mean_confidence"], axes=[1, 2], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "nearest_color",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, height, width, 3])],
+        [
+            helper.make_tensor_value_info("labels", TensorProto.UINT8, [1, height, width]),
+            helper.make_tensor_value_info("confidence", TensorProto.UINT8, [1, height, width]),
+            helper.make_tensor_value_info("mean_confidence", TensorProto.FLOAT, [1]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def make_color_bundle(
+    path: Path, ontology: Ontology, height: int, width: int, *, sharpness: float = 1e-2
+) -> Bundle:
+    """Write and load a bundle of ``color_model``; it runs with ONNX Runtime."""
+    manifest = Manifest(
+        name="nearest_color",
+        ontology=ontology.to_dict(),
+        input_height=height,
+        input_width=width,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        pad_value=PAD_VALUE,
+        precision="fp32",
+        backend=PORTABLE,
+        backends=("onnxruntime",),
+        versions={"onnx": onnx.__version__},
+        source={"model": "nearest_color"},
+    )
+    return write_bundle(path, manifest, {"model.onnx": color_model(ontology, height, width, sharpness=sharpness)})
