@@ -28,7 +28,9 @@ def has_gpu() -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reasons = {
         "gpu": None if has_gpu() else "no NVIDIA GPU (nvidia-smi does not answer)",
-        "ros_distro": None if os.environ.get("ROS_DISTRO") else "no ROS 2 distribution is sourced (ROS_DISTRO unset)",
+        "ros_distro": None
+        if os.environ.get("ROS_DISTRO")
+        else "no ROS 2 distribution is sourced (ROS_DISTRO unset)",
         "shared_data": None if data_folder() else "the real images are not here (set OFFROAD_SEG_DATA)",
     }
     for item in items:

@@ -67,7 +67,9 @@ class Bundle:
         try:
             text = manifest_path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"the manifest cannot be read: {error}", where=str(manifest_path), mend=_EXPORT) from None
+            raise BundleError(
+                f"the manifest cannot be read: {error}", where=str(manifest_path), mend=_EXPORT
+            ) from None
         manifest = Manifest.from_json(text, where=str(manifest_path))
         if verify:
             _verify_files(path, manifest)
@@ -156,7 +158,14 @@ def _not_a_bundle(path: Path) -> BundleError:
 
 
 def _check_name(name: str, where: str) -> None:
-    if not name or name == MANIFEST_NAME or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+    if (
+        not name
+        or name == MANIFEST_NAME
+        or name in (".", "..")
+        or "/" in name
+        or "\\" in name
+        or "\0" in name
+    ):
         raise BundleError(f"{name!r} is not a name for a file of a bundle", where=where)
 
 

@@ -60,7 +60,13 @@ class CameraModel:
 
     @classmethod
     def pinhole(
-        cls, width: int, height: int, fx: float, fy: float | None = None, cx: float | None = None, cy: float | None = None
+        cls,
+        width: int,
+        height: int,
+        fx: float,
+        fy: float | None = None,
+        cx: float | None = None,
+        cy: float | None = None,
     ) -> CameraModel:
         """A camera without distortion; the principal point is the image's middle where it is not given."""
         fy = fx if fy is None else fy
@@ -106,14 +112,16 @@ class CameraModel:
         coefficients = tuple(float(v) for v in d)
         if len(coefficients) not in MODELS[name]:
             raise CameraError(
-                f"{name} with {len(coefficients)} coefficients", mend=f"give {' or '.join(map(str, MODELS[name]))}"
+                f"{name} with {len(coefficients)} coefficients",
+                mend=f"give {' or '.join(map(str, MODELS[name]))}",
             )
         if not all(math.isfinite(v) for v in (*k, *coefficients)):
             raise CameraError("K or D holds a number that is not finite", mend="calibrate the camera")
         fx, fy = float(k[0]), float(k[4])
         if fx <= 0 or fy <= 0:
             raise CameraError(
-                f"focal length fx={fx:g}, fy={fy:g}", mend="calibrate the camera: an uncalibrated driver sends zeros"
+                f"focal length fx={fx:g}, fy={fy:g}",
+                mend="calibrate the camera: an uncalibrated driver sends zeros",
             )
         if width <= 0 or height <= 0:
             raise CameraError(f"camera size {width}×{height}")

@@ -133,7 +133,9 @@ class Letterbox:
 
     def _paint_padding(self, out: U8, place: LetterboxGeometry, value: int) -> U8:
         if out.shape[:2] != (self.height, self.width):
-            raise ImageError(f"the buffer is {out.shape[:2]}, the network's input ({self.height}, {self.width})")
+            raise ImageError(
+                f"the buffer is {out.shape[:2]}, the network's input ({self.height}, {self.width})"
+            )
         bottom, right = place.top + place.height, place.left + place.width
         out[: place.top] = value
         out[bottom:] = value

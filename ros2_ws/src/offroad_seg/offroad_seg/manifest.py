@@ -86,13 +86,17 @@ class Manifest:
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise BundleError(
-                f"manifest schema {version!r}; this software reads {SCHEMA_VERSION}", where=where, mend=_EXPORT_AGAIN
+                f"manifest schema {version!r}; this software reads {SCHEMA_VERSION}",
+                where=where,
+                mend=_EXPORT_AGAIN,
             )
         known = {f.name for f in fields(cls)}
         if missing := sorted(known - data.keys()):
             raise BundleError(f"the manifest lacks {', '.join(missing)}", where=where, mend=_EXPORT_AGAIN)
         if unknown := sorted(data.keys() - known):
-            raise BundleError(f"the manifest has unknown fields {', '.join(unknown)}", where=where, mend=_EXPORT_AGAIN)
+            raise BundleError(
+                f"the manifest has unknown fields {', '.join(unknown)}", where=where, mend=_EXPORT_AGAIN
+            )
         _check_fields(data, where)
         for name in ("mean", "std", "backends"):
             data[name] = tuple(data[name])
@@ -121,12 +125,18 @@ def _check_fields(data: dict[str, Any], where: str) -> None:
     need(isinstance(data["name"], str), "name", "a text")
     need(isinstance(data["backend"], str), "backend", "a text")
     backends = data["backends"]
-    need(isinstance(backends, list) and all(isinstance(b, str) for b in backends), "backends", "a list of names")
+    need(
+        isinstance(backends, list) and all(isinstance(b, str) for b in backends),
+        "backends",
+        "a list of names",
+    )
     for name in ("versions", "source", "parity", "latency_ms", "files", "ontology"):
         need(isinstance(data[name], dict), name, "an object")
     need(data["gpu"] is None or isinstance(data["gpu"], dict), "gpu", "an object or null")
     need(
-        all(isinstance(k, str) and isinstance(v, str) for k, v in data["files"].items()), "files", "names and hashes"
+        all(isinstance(k, str) and isinstance(v, str) for k, v in data["files"].items()),
+        "files",
+        "names and hashes",
     )
 
 

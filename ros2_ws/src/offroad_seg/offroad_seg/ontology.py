@@ -21,7 +21,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import yaml
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from offroad_seg.types import JsonDict
 
-Cost = Union[int, Literal["lethal", "unknown"]]
+Cost = int | Literal["lethal", "unknown"]
 
 _CLASS_KEYS = {"id", "name", "color", "raw", "cost", "standing"}
 _ONTOLOGY_KEYS = {"name", "description", "classes", "ignore", "warning"}
@@ -118,7 +118,9 @@ class Ontology:
         for c in self.classes:
             if c.name == name:
                 return c.id
-        raise OntologyError(f"no class '{name}' in ontology {self.name}", mend=f"classes: {', '.join(self.names)}")
+        raise OntologyError(
+            f"no class '{name}' in ontology {self.name}", mend=f"classes: {', '.join(self.names)}"
+        )
 
     @cached_property
     def colors_2563(self) -> NDArray[np.uint8]:
@@ -158,7 +160,7 @@ class Ontology:
         values, counts = np.unique(raw_HW, return_counts=True)
         return {
             int(v): int(n)
-            for v, n in zip(values, counts)
+            for v, n in zip(values, counts, strict=True)
             if not (0 <= int(v) <= _MAX_RAW) or self._encoder[int(v)] < 0
         }
 
@@ -184,7 +186,8 @@ class Ontology:
                 where=where,
                 mend="choose the ontology that fits the masks, or add these values to a class or to `ignore`",
             )
-        return ids.astype(np.uint8)
+        labels: NDArray[np.uint8] = ids.astype(np.uint8)
+        return labels
 
     def decode(self, ids_HW: NDArray[np.uint8]) -> NDArray[np.uint16]:
         """Class ids → the first raw value of each class; unlabelled → the first ignored value, else 0."""
@@ -195,7 +198,8 @@ class Ontology:
 
     def colorize(self, ids_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class ids (H, W) → RGB picture (H, W, 3)."""
-        return np.take(self.colors_2563, ids_HW, axis=0)
+        picture: NDArray[np.uint8] = np.take(self.colors_2563, ids_HW, axis=0)
+        return picture
 
     def to_dict(self) -> JsonDict:
         """As plain data, for YAML and JSON; ``from_dict`` reads it back."""
@@ -295,11 +299,15 @@ def _class_from(index: int, entry: Any, where: str) -> OntologyClass:
     where = f"{where} ({name})"
     if entry.get("id", index) != index:
         raise OntologyError(
-            f"`id` is {entry['id']}, but the class stands at place {index}", where=where, mend="ids run 0, 1, 2 … in order"
+            f"`id` is {entry['id']}, but the class stands at place {index}",
+            where=where,
+            mend="ids run 0, 1, 2 … in order",
         )
     color = entry.get("color")
     if not (
-        isinstance(color, (list, tuple)) and len(color) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
+        isinstance(color, (list, tuple))
+        and len(color) == 3
+        and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
     ):
         raise OntologyError(f"`color` is {color!r}", where=where, mend="give [red, green, blue], each 0–255")
     if "raw" not in entry or "cost" not in entry:
@@ -320,13 +328,17 @@ def _raw_values(values: Any, where: str) -> tuple[int, ...]:
     if not isinstance(values, (list, tuple)) or not all(
         isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= _MAX_RAW for v in values
     ):
-        raise OntologyError(f"raw values are {values!r}", where=where, mend=f"list whole numbers from 0 to {_MAX_RAW}")
+        raise OntologyError(
+            f"raw values are {values!r}", where=where, mend=f"list whole numbers from 0 to {_MAX_RAW}"
+        )
     return tuple(values)
 
 
 def _only_keys(data: dict[str, Any], allowed: set[str], where: str) -> None:
     if unknown := sorted(str(k) for k in data if k not in allowed):
-        raise OntologyError(f"unknown keys: {', '.join(unknown)}", where=where, mend=f"known: {', '.join(sorted(allowed))}")
+        raise OntologyError(
+            f"unknown keys: {', '.join(unknown)}", where=where, mend=f"known: {', '.join(sorted(allowed))}"
+        )
 
 
 def _check_unique(classes: tuple[OntologyClass, ...], ignore: tuple[int, ...], where: str) -> None:
@@ -340,5 +352,7 @@ def _check_unique(classes: tuple[OntologyClass, ...], ignore: tuple[int, ...], w
         seen.add(c.name.lower())
         for value in c.raw:
             if value in owner:
-                raise OntologyError(f"raw value {value} belongs to both {owner[value]} and {c.name}", where=where)
+                raise OntologyError(
+                    f"raw value {value} belongs to both {owner[value]} and {c.name}", where=where
+                )
             owner[value] = c.name

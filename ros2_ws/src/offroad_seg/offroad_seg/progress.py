@@ -22,7 +22,7 @@ def progress(
     On a terminal the bar moves; in a log it says a line every ten seconds, so that a build log stays readable.
     """
     live = sys.stderr.isatty()
-    return tqdm(
+    bar: Iterable[T] = tqdm(
         items,
         desc=what,
         total=total,
@@ -33,3 +33,4 @@ def progress(
         dynamic_ncols=live,
         ascii=not live,
     )
+    return bar

@@ -29,9 +29,8 @@ def share_folders() -> list[Path]:
     parents = Path(__file__).resolve().parents
     if len(parents) > 4:
         folders.append(parents[4])
-    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
-        if prefix:
-            folders.append(Path(prefix) / "share" / "offroad_seg")
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    folders.extend(Path(prefix) / "share" / "offroad_seg" for prefix in prefixes if prefix)
     folders.append(Path(sys.prefix) / "share" / "offroad_seg")
     return folders
 

@@ -98,7 +98,8 @@ class Transform:
 
     def apply(self, points_N3: F64) -> F64:
         """Points of shape (N, 3) from the child into the parent frame."""
-        return points_N3 @ self.rotation_33.T + self.translation_3
+        moved: F64 = points_N3 @ self.rotation_33.T + self.translation_3
+        return moved
 
 
 def interpolate(before: Transform, after: Transform, share: float) -> Transform:
@@ -109,9 +110,7 @@ def interpolate(before: Transform, after: Transform, share: float) -> Transform:
         return after
     rotations = Rotation.from_matrix(np.stack([before.rotation_33, after.rotation_33]))
     rotation = Slerp([0.0, 1.0], rotations)([share]).as_matrix()[0]
-    return Transform(
-        rotation, (1.0 - share) * before.translation_3 + share * after.translation_3
-    )
+    return Transform(rotation, (1.0 - share) * before.translation_3 + share * after.translation_3)
 
 
 class _Edge:
@@ -224,7 +223,9 @@ class TransformBuffer:
         if not stamps or stamp_ns < stamps[0] or stamp_ns > stamps[-1]:
             raise TransformError(
                 f"no transform from '{child}' to '{edge.parent}' at {stamp_ns / 1e9:.3f} s",
-                where=f"history {stamps[0] / 1e9:.3f} to {stamps[-1] / 1e9:.3f} s" if stamps else "no samples",
+                where=f"history {stamps[0] / 1e9:.3f} to {stamps[-1] / 1e9:.3f} s"
+                if stamps
+                else "no samples",
                 mend="wait for the transform, or check that its clock and the camera's agree",
             )
         at = bisect.bisect_left(stamps, stamp_ns)
@@ -235,9 +236,7 @@ class TransformBuffer:
         return interpolate(edge.transforms[at - 1], edge.transforms[at], share)
 
 
-def camera_mount(
-    x: float, y: float, z: float, roll: float, pitch: float, yaw: float
-) -> Transform:
+def camera_mount(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> Transform:
     """``base_T_optical`` of a camera whose link (x forward) is mounted at a pose in the base frame."""
     link = Transform.from_rpy(roll, pitch, yaw, (x, y, z))
     return link @ Transform.from_quaternion(OPTICAL_QUATERNION_XYZW)
