@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real bundle whose network is so small that its answer is known: it names the class of the nearest colour."""
+"""A real bundle whose network is so small that its answer is known: the class of the nearest colour."""
 
 from __future__ import annotations
 
@@ -83,4 +83,5 @@ def make_color_bundle(
         versions={"onnx": onnx.__version__},
         source={"model": "nearest_color"},
     )
-    return write_bundle(path, manifest, {"model.onnx": color_model(ontology, height, width, sharpness=sharpness)})
+    model = color_model(ontology, height, width, sharpness=sharpness)
+    return write_bundle(path, manifest, {"model.onnx": model})

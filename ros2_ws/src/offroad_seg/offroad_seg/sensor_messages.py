@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """sensor_msgs → numpy, with every check that keeps a bad message from being read as a good image.
 
-Nothing here imports ROS: a message is anything with the fields of its type, so the node (rclpy), replay (rosbags)
-and tests use the same code, and one image gives the same pixels on every way in.
+Nothing here imports ROS: a message is anything with the fields of its type, so the node (rclpy), replay
+(rosbags) and tests use the same code, and one image gives the same pixels on every way in.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -93,7 +92,7 @@ def image_to_rgb(msg: ImageLike) -> NDArray[np.uint8]:
     if encoding in _DIRECT:
         channels, conversion = _DIRECT[encoding]
         rows = _rows(msg, channels, np.uint8)
-        image = rows.reshape(rows.shape[0], -1, channels) if rows.flags.c_contiguous else _split(rows, channels)
+        image = _split(rows, channels)
         if conversion is None:
             return np.ascontiguousarray(image)
         return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
@@ -123,7 +122,9 @@ def compressed_to_rgb(msg: CompressedImageLike) -> NDArray[np.uint8]:
         # IGNORE_ORIENTATION: an EXIF flag must not turn the image away from its CameraInfo.
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise ImageError(f"the picture cannot be decoded: {error.err}", where=f"format '{msg.format}'") from None
+        raise ImageError(
+            f"the picture cannot be decoded: {error.err}", where=f"format '{msg.format}'"
+        ) from None
     if bgr is None:
         raise ImageError(
             f"the {data.size} bytes are no picture that can be decoded",
@@ -162,24 +163,20 @@ def camera_from_info(msg: Any, image_size: tuple[int, int] | None = None) -> Cam
         image_size: (height, width) of the image that it must fit, where that is known.
 
     Raises:
-        CameraError: Numbers are not finite, a focal length is not positive, the model is not known, the size does
-            not fit, or there is no frame_id.
+        CameraError: Numbers are not finite, a focal length is not positive, the model is not known, the size
+            does not fit, or there is no frame_id.
     """
     if not msg.header.frame_id:
-        raise CameraError("CameraInfo without a frame_id", where="header.frame_id", mend="set it in the camera driver")
-    numbers = [float(v) for v in (*msg.k, *msg.d)]
-    if not all(math.isfinite(v) for v in numbers):
-        raise CameraError("CameraInfo holds numbers that are not finite", where="k, d", mend="calibrate the camera")
-    roi = msg.roi
+        raise CameraError("CameraInfo without a frame_id", mend="set frame_id in the camera driver")
+    binning, roi = (int(msg.binning_x), int(msg.binning_y)), msg.roi
     return CameraModel.from_info(
         int(msg.width),
         int(msg.height),
         str(msg.distortion_model),
         [float(v) for v in msg.d],
         [float(v) for v in msg.k],
-        binning_x=int(msg.binning_x),
-        binning_y=int(msg.binning_y),
-        roi=(int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height), bool(roi.do_rectify)),
+        binning=binning,
+        roi=(int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)),
         image_size=image_size,
     )
 
@@ -192,10 +189,10 @@ def _bytes(data: Any) -> NDArray[np.uint8]:
 
 
 def _rows(msg: ImageLike, pixel_bytes: int, dtype: type) -> NDArray[Any]:
-    """The image's samples, shape (H, samples a row), in native byte order; a view where nothing must be swapped."""
+    """The image's samples, shape (H, samples a row), in native byte order; a view where that is possible."""
     height, width, step = int(msg.height), int(msg.width), int(msg.step)
     if height < 1 or width < 1:
-        raise ImageError(f"the image is {width}×{height}", where="width, height", mend="publish a non-empty image")
+        raise ImageError(f"the image is {width}×{height}", where="width, height", mend="publish pixels")
     used = width * pixel_bytes
     if step < used:
         raise ImageError(
@@ -221,7 +218,7 @@ def _rows(msg: ImageLike, pixel_bytes: int, dtype: type) -> NDArray[Any]:
 
 
 def _split(rows: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Padded rows (H, W·C) as a strided view (H, W, C)."""
+    """Rows (H, W·C), padded or not, as a view (H, W, C)."""
     height, used = rows.shape
     return np.lib.stride_tricks.as_strided(
         rows, (height, used // channels, channels), (rows.strides[0], channels, 1), writeable=False
@@ -268,14 +265,14 @@ def _convert_16(tight: SimpleNamespace, samples: NDArray[np.uint16]) -> NDArray[
 
 def _converter() -> Any:
     try:
-        from cv_bridge import CvBridge  # noqa: PLC0415 – a distribution has it, the wheels do not
+        from cv_bridge import CvBridge  # a distribution has it, the wheels do not
 
         bridge = CvBridge()
         return lambda msg: bridge.imgmsg_to_cv2(msg, "rgb8")
     except ImportError:
         pass
     try:
-        from rosbags.image import image_to_cvimage  # noqa: PLC0415
+        from rosbags.image import image_to_cvimage
     except ImportError:
         raise ImageError(
             "no converter for this encoding is installed",

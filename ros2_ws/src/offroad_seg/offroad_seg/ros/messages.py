@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """numpy → ROS messages, and ROS odometry and transforms → ``Transform``.
 
-rclpy takes ``array.array`` in well under a millisecond, while an ndarray or a memoryview in a message field costs
-50 to 650 ms (it is converted element by element): every image and grid goes out through ``array.array``.
+rclpy takes ``array.array`` in well under a millisecond, while an ndarray or a memoryview in a message field
+costs 50 to 650 ms (it is converted element by element): every image and grid goes out as ``array.array``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def grid_message(costmap: Costmap) -> OccupancyGrid:
     """nav_msgs/OccupancyGrid of a costmap, in the form that Nav2's ``validateMsg`` asks for.
 
     Raises:
-        ValueError: The grid would be refused there: no frame, a size that does not fit, numbers that are not finite.
+        ValueError: It would be refused there: no frame, a size that does not fit, numbers that are not finite.
     """
     grid = costmap.grid
     numbers = (grid.resolution, grid.origin_x, grid.origin_y)

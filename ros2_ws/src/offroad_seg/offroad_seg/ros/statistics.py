@@ -16,7 +16,7 @@ _MAX_SAMPLES = 2000
 class Statistics:
     """Counts and timings of the running node; safe to use from several threads.
 
-    Rates and percentiles are over the last ``WINDOW_S`` seconds of the steady clock; counts are since ``clear``.
+    Rates and percentiles are over the last ``WINDOW_S`` seconds of the steady clock, counts since ``clear``.
     """
 
     def __init__(self) -> None:
