@@ -21,64 +21,34 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
 from offroad_seg import resources
 from offroad_seg.errors import InputError, OntologyError
-from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED, COST_UNKNOWN, UNLABELLED
+from offroad_seg.ontology_class import (
+    MAX_RAW,
+    Cost,
+    OntologyClass,
+    check_unique,
+    cost_value,
+    only_keys,
+    parse_class,
+    parse_raw_values,
+)
+from offroad_seg.types import COST_UNKNOWN, UNLABELLED
+
+__all__ = ["Cost", "Ontology", "OntologyClass", "cost_value", "load_ontology", "ontology_names"]
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.types import JsonDict
 
-Cost = int | Literal["lethal", "unknown"]
-
-_CLASS_KEYS = {"id", "name", "color", "raw", "cost", "standing"}
 _ONTOLOGY_KEYS = {"name", "description", "classes", "ignore", "warning"}
 _MAX_CLASSES = 250
-_MAX_RAW = 65535
-
-
-@dataclass(frozen=True)
-class OntologyClass:
-    """One class.
-
-    Attributes:
-        id: 0 … n − 1, the network's channel and the pixel value of ``labels``.
-        name: Unique name.
-        color: RGB, 0–255, for pictures.
-        raw: Values that mean this class in the data set's masks.
-        cost: 0–98, ``lethal`` or ``unknown``.
-        standing: Rises from the ground and hides what lies behind it.
-    """
-
-    id: int
-    name: str
-    color: tuple[int, int, int]
-    raw: tuple[int, ...]
-    cost: Cost
-    standing: bool
-
-
-def cost_value(cost: Cost, *, where: str = "") -> int:
-    """The OccupancyGrid value of a cost: 0–98, 100 for lethal, −1 for unknown.
-
-    Raises:
-        OntologyError: It is none of these.
-    """
-    if cost == "lethal":
-        return COST_LETHAL
-    if cost == "unknown":
-        return COST_UNKNOWN
-    if isinstance(cost, int) and not isinstance(cost, bool) and 0 <= cost <= COST_MAX_GRADED:
-        return cost
-    raise OntologyError(
-        f"{cost!r} is not a cost", where=where, mend=f"give 0 (free) to {COST_MAX_GRADED}, lethal, or unknown"
-    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +119,7 @@ class Ontology:
     @cached_property
     def _encoder(self) -> NDArray[np.int16]:
         # −1: a value that the ontology does not know; 65,536 int16 entries stay in the L2 cache.
-        lut = np.full(_MAX_RAW + 1, -1, np.int16)
+        lut = np.full(MAX_RAW + 1, -1, np.int16)
         for c in self.classes:
             lut[list(c.raw)] = c.id
         lut[list(self.ignore)] = UNLABELLED
@@ -161,7 +131,7 @@ class Ontology:
         return {
             int(v): int(n)
             for v, n in zip(values, counts, strict=True)
-            if not (0 <= int(v) <= _MAX_RAW) or self._encoder[int(v)] < 0
+            if not (0 <= int(v) <= MAX_RAW) or self._encoder[int(v)] < 0
         }
 
     def encode(self, raw_HW: NDArray[np.generic], *, where: str = "") -> NDArray[np.uint8]:
@@ -230,18 +200,18 @@ class Ontology:
         """
         if not isinstance(data, dict):
             raise OntologyError("an ontology is a mapping with `name` and `classes`", where=where)
-        _only_keys(data, _ONTOLOGY_KEYS, where)
+        only_keys(data, _ONTOLOGY_KEYS, where)
         entries = data.get("classes")
         if not isinstance(entries, list) or not entries:
             raise OntologyError("`classes` is missing or empty", where=where, mend="list at least one class")
         if len(entries) > _MAX_CLASSES:
             raise OntologyError(f"{len(entries)} classes: at most {_MAX_CLASSES} fit into mono8", where=where)
-        classes = tuple(_class_from(i, entry, where) for i, entry in enumerate(entries))
+        classes = tuple(parse_class(i, entry, where) for i, entry in enumerate(entries))
         name = data.get("name")
         if not isinstance(name, str) or not name:
             raise OntologyError("`name` is missing", where=where)
-        ignore = _raw_values(data.get("ignore", []), f"{where}: ignore")
-        _check_unique(classes, ignore, where)
+        ignore = parse_raw_values(data.get("ignore", []), f"{where}: ignore")
+        check_unique(classes, ignore, where)
         return cls(name, str(data.get("description", "")), classes, ignore, str(data.get("warning", "")))
 
 
@@ -280,79 +250,3 @@ def load_ontology(name_or_path: str | Path) -> Ontology:
 def ontology_names() -> list[str]:
     """Names of the ontologies that ship with the project."""
     return sorted(p.stem for p in resources.find("config/ontologies").glob("*.yaml"))
-
-
-def _class_from(index: int, entry: Any, where: str) -> OntologyClass:
-    where = f"{where}: class {index}"
-    if not isinstance(entry, dict):
-        raise OntologyError("a class is a mapping with name, color, raw, cost", where=where)
-    if "traversability" in entry:
-        raise OntologyError(
-            "`traversability` is ambiguous (is 100 free or blocked?)",
-            where=where,
-            mend="write `cost`: 0 free … 98 hardly passable, lethal, or unknown",
-        )
-    _only_keys(entry, _CLASS_KEYS, where)
-    name = entry.get("name")
-    if not isinstance(name, str) or not name.strip():
-        raise OntologyError("`name` is missing", where=where)
-    where = f"{where} ({name})"
-    if entry.get("id", index) != index:
-        raise OntologyError(
-            f"`id` is {entry['id']}, but the class stands at place {index}",
-            where=where,
-            mend="ids run 0, 1, 2 … in order",
-        )
-    color = entry.get("color")
-    if not (
-        isinstance(color, (list, tuple))
-        and len(color) == 3
-        and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
-    ):
-        raise OntologyError(f"`color` is {color!r}", where=where, mend="give [red, green, blue], each 0–255")
-    if "raw" not in entry or "cost" not in entry:
-        missing = " and ".join(f"`{k}`" for k in ("raw", "cost") if k not in entry)
-        raise OntologyError(f"{missing} is missing", where=where)
-    raw = _raw_values(entry["raw"], where)
-    if not raw:
-        raise OntologyError("`raw` is empty", where=where, mend="list the mask values of this class")
-    standing = entry.get("standing", False)
-    if not isinstance(standing, bool):
-        raise OntologyError(f"`standing` is {standing!r}", where=where, mend="write true or false")
-    cost_value(entry["cost"], where=where)
-    return OntologyClass(index, name, (color[0], color[1], color[2]), raw, entry["cost"], standing)
-
-
-def _raw_values(values: Any, where: str) -> tuple[int, ...]:
-    values = [values] if isinstance(values, int) else values
-    if not isinstance(values, (list, tuple)) or not all(
-        isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= _MAX_RAW for v in values
-    ):
-        raise OntologyError(
-            f"raw values are {values!r}", where=where, mend=f"list whole numbers from 0 to {_MAX_RAW}"
-        )
-    return tuple(values)
-
-
-def _only_keys(data: dict[str, Any], allowed: set[str], where: str) -> None:
-    if unknown := sorted(str(k) for k in data if k not in allowed):
-        raise OntologyError(
-            f"unknown keys: {', '.join(unknown)}", where=where, mend=f"known: {', '.join(sorted(allowed))}"
-        )
-
-
-def _check_unique(classes: tuple[OntologyClass, ...], ignore: tuple[int, ...], where: str) -> None:
-    owner: dict[int, str] = dict.fromkeys(ignore, "ignore")
-    if len(owner) != len(ignore):
-        raise OntologyError("`ignore` lists a value twice", where=where)
-    seen: set[str] = set()
-    for c in classes:
-        if c.name.lower() in seen:
-            raise OntologyError(f"two classes are called {c.name}", where=where)
-        seen.add(c.name.lower())
-        for value in c.raw:
-            if value in owner:
-                raise OntologyError(
-                    f"raw value {value} belongs to both {owner[value]} and {c.name}", where=where
-                )
-            owner[value] = c.name

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One class of an ontology, and the checks of what a user wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from offroad_seg.errors import OntologyError
+from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED, COST_UNKNOWN
+
+Cost = int | Literal["lethal", "unknown"]
+
+_CLASS_KEYS = {"id", "name", "color", "raw", "cost", "standing"}
+MAX_RAW = 65535
+
+
+@dataclass(frozen=True)
+class OntologyClass:
+    """One class.
+
+    Attributes:
+        id: 0 … n − 1, the network's channel and the pixel value of ``labels``.
+        name: Unique name.
+        color: RGB, 0–255, for pictures.
+        raw: Values that mean this class in the data set's masks.
+        cost: 0–98, ``lethal`` or ``unknown``.
+        standing: Rises from the ground and hides what lies behind it.
+    """
+
+    id: int
+    name: str
+    color: tuple[int, int, int]
+    raw: tuple[int, ...]
+    cost: Cost
+    standing: bool
+
+
+def cost_value(cost: Cost, *, where: str = "") -> int:
+    """The OccupancyGrid value of a cost: 0–98, 100 for lethal, −1 for unknown.
+
+    Raises:
+        OntologyError: It is none of these.
+    """
+    if cost == "lethal":
+        return COST_LETHAL
+    if cost == "unknown":
+        return COST_UNKNOWN
+    if isinstance(cost, int) and not isinstance(cost, bool) and 0 <= cost <= COST_MAX_GRADED:
+        return cost
+    raise OntologyError(
+        f"{cost!r} is not a cost", where=where, mend=f"give 0 (free) to {COST_MAX_GRADED}, lethal, or unknown"
+    )
+
+
+def parse_class(index: int, entry: Any, where: str) -> OntologyClass:
+    """Check one entry of ``classes``.
+
+    Raises:
+        OntologyError: It names the entry and what is wrong with it.
+    """
+    where = f"{where}: class {index}"
+    if not isinstance(entry, dict):
+        raise OntologyError("a class is a mapping with name, color, raw, cost", where=where)
+    if "traversability" in entry:
+        raise OntologyError(
+            "`traversability` is ambiguous (is 100 free or blocked?)",
+            where=where,
+            mend="write `cost`: 0 free … 98 hardly passable, lethal, or unknown",
+        )
+    only_keys(entry, _CLASS_KEYS, where)
+    name = entry.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise OntologyError("`name` is missing", where=where)
+    where = f"{where} ({name})"
+    if entry.get("id", index) != index:
+        raise OntologyError(
+            f"`id` is {entry['id']}, but the class stands at place {index}",
+            where=where,
+            mend="ids run 0, 1, 2 … in order",
+        )
+    color = entry.get("color")
+    if not (
+        isinstance(color, (list, tuple))
+        and len(color) == 3
+        and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
+    ):
+        raise OntologyError(f"`color` is {color!r}", where=where, mend="give [red, green, blue], each 0–255")
+    if "raw" not in entry or "cost" not in entry:
+        missing = " and ".join(f"`{k}`" for k in ("raw", "cost") if k not in entry)
+        raise OntologyError(f"{missing} is missing", where=where)
+    raw = parse_raw_values(entry["raw"], where)
+    if not raw:
+        raise OntologyError("`raw` is empty", where=where, mend="list the mask values of this class")
+    standing = entry.get("standing", False)
+    if not isinstance(standing, bool):
+        raise OntologyError(f"`standing` is {standing!r}", where=where, mend="write true or false")
+    cost_value(entry["cost"], where=where)
+    return OntologyClass(index, name, (color[0], color[1], color[2]), raw, entry["cost"], standing)
+
+
+def parse_raw_values(values: Any, where: str) -> tuple[int, ...]:
+    """Check a raw value or a list of them.
+
+    Raises:
+        OntologyError: Not whole numbers of 16 bits.
+    """
+    values = [values] if isinstance(values, int) else values
+    if not isinstance(values, (list, tuple)) or not all(
+        isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= MAX_RAW for v in values
+    ):
+        raise OntologyError(
+            f"raw values are {values!r}", where=where, mend=f"list whole numbers from 0 to {MAX_RAW}"
+        )
+    return tuple(values)
+
+
+def only_keys(data: dict[str, Any], allowed: set[str], where: str) -> None:
+    """Refuse keys that mean nothing, so that a typing mistake is not ignored.
+
+    Raises:
+        OntologyError: It lists the unknown keys.
+    """
+    if unknown := sorted(str(k) for k in data if k not in allowed):
+        raise OntologyError(
+            f"unknown keys: {', '.join(unknown)}", where=where, mend=f"known: {', '.join(sorted(allowed))}"
+        )
+
+
+def check_unique(classes: tuple[OntologyClass, ...], ignore: tuple[int, ...], where: str) -> None:
+    """Refuse a name or a raw value that is used twice.
+
+    Raises:
+        OntologyError: It names both users.
+    """
+    owner: dict[int, str] = dict.fromkeys(ignore, "ignore")
+    if len(owner) != len(ignore):
+        raise OntologyError("`ignore` lists a value twice", where=where)
+    seen: set[str] = set()
+    for c in classes:
+        if c.name.lower() in seen:
+            raise OntologyError(f"two classes are called {c.name}", where=where)
+        seen.add(c.name.lower())
+        for value in c.raw:
+            if value in owner:
+                raise OntologyError(
+                    f"raw value {value} belongs to both {owner[value]} and {c.name}", where=where
+                )
+            owner[value] = c.name
