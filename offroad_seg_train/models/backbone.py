@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ResNets from timm, with weights from the hub, from a file, or none; the log says which."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from offroad_seg.errors import InputError
+
+if TYPE_CHECKING:
+    from offroad_seg_train.models.config import ModelConfig
+
+log = logging.getLogger(__name__)
+
+_OTHER_SOURCES = (
+    "model.backbone_weights=FILE (a ResNet state dict, .pth or .safetensors), or model.backbone_weights=none"
+)
+
+
+def build_resnet(config: ModelConfig, out_indices: tuple[int, ...]) -> Any:
+    """A timm feature extractor; index 2, 3, 4 = strides 8, 16, 32.
+
+    Raises:
+        InputError: The backbone is no ResNet of timm, or its weights cannot be had.
+    """
+    if not config.backbone.startswith("resnet") or not timm.is_model(config.backbone.split(".")[0]):
+        raise InputError(
+            f"timm has no ResNet '{config.backbone}'",
+            where="model.backbone",
+            mend="for example resnet50.tv2_in1k",
+        )
+    fetch = config.backbone_weights == "timm"
+    try:
+        backbone = timm.create_model(
+            config.backbone, pretrained=fetch, features_only=True, out_indices=out_indices
+        )
+    except Exception as error:
+        # Hub and HTTP errors have no common base that is stable across versions: only a download may fail here.
+        if not fetch:
+            raise
+        raise InputError(
+            f"the ImageNet weights of {config.backbone} cannot be fetched: {_first_line(error)}",
+            where="model.backbone_weights=timm",
+            mend=f"connect this machine to the hub, or give {_OTHER_SOURCES}",
+        ) from error
+    if fetch:
+        log.info("backbone %s: ImageNet weights from timm", config.backbone)
+    elif config.backbone_weights == "none":
+        log.info("backbone %s: no pretrained weights, it starts from random numbers", config.backbone)
+    else:
+        load_backbone_file(backbone, Path(config.backbone_weights))
+        log.info("backbone %s: weights from %s", config.backbone, config.backbone_weights)
+    return backbone
+
+
+def stages(backbone: nn.Module) -> dict[str, list[nn.Module]]:
+    """The modules of each stage by the names that ``ModelConfig.frozen`` uses; a stage that is not built is empty."""
+    built = dict(backbone.named_children())
+    result = {f"layer{i}": [built[f"layer{i}"]] if f"layer{i}" in built else [] for i in range(1, 5)}
+    result["stem"] = [module for name, module in built.items() if not name.startswith("layer")]
+    return result
+
+
+def load_backbone_file(backbone: nn.Module, path: Path) -> None:
+    """Load a state dict into a backbone; every weight must be there and fit.
+
+    Raises:
+        InputError: The file cannot be read, or it is not this backbone's.
+    """
+    state = _read_state(path)
+    wanted = backbone.state_dict()
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    if missing:
+        raise InputError(
+            f"the file lacks {len(missing)} of the backbone's {len(wanted)} tensors, first {missing[0]}",
+            where=str(path),
+            mend="give weights of the same ResNet (model.backbone)",
+        )
+    for name, tensor in wanted.items():
+        if name in state and state[name].shape != tensor.shape:
+            raise InputError(
+                f"{name} is {tuple(state[name].shape)}, the backbone's is {tuple(tensor.shape)}",
+                where=str(path),
+                mend="give weights of the same ResNet (model.backbone)",
+            )
+    backbone.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            data: Any = load_file(path)
+        else:
+            # weights_only: a weights file must never run code.
+            data = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(
+            "no such weights file",
+            where=f"model.backbone_weights={path}",
+            mend="timm, none, or an existing file",
+        ) from None
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, _unpickling_error()) as error:
+        raise InputError(
+            f"the weights file cannot be read: {_first_line(error)}",
+            where=str(path),
+            mend="give a plain state dict saved with torch.save, or a .safetensors file",
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(data, dict) and isinstance(data.get(key), dict):
+            data = data[key]
+    if not isinstance(data, dict):
+        raise InputError("the weights file holds no state dict", where=str(path))
+    prefixes = ("module.", "backbone.", "encoder.")
+    state = {}
+    for name, tensor in data.items():
+        for prefix in prefixes:
+            name = name.removeprefix(prefix)
+        state[name] = tensor
+    return state
+
+
+def _unpickling_error() -> type[Exception]:
+    import pickle
+
+    return pickle.UnpicklingError
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
