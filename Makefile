@@ -1,0 +1,58 @@
+# Two commands: `make demo` and `make test`. Both set up .venv on a fresh clone; they need Python 3.10–3.12 and make.
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_OUT ?= demo-out
+# The first Python that is new enough and really runs; choose another with `make demo PYTHON=/path/to/python`.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3; do \
+  $$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && command -v $$p && break; done)
+PYTHON310 ?= $(shell for p in python3.10 $(HOME)/.pyenv/versions/3.10*/bin/python; do \
+  $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test setup lint types unit oldest lock clean help
+
+help:
+	@echo "make demo     the whole chain on this machine, with a report at the end (DEMO_OUT=$(DEMO_OUT))"
+	@echo "make test     lint, types and every test that can run here"
+	@echo "make setup    only .venv    make oldest   the runtime on the oldest versions it supports (Python 3.10)"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 found; give one: make $(MAKECMDGOALS) PYTHON=/path/to/python"; exit 2; }
+	@echo "Setting up $(VENV) with $(PYTHON) (about 5 GB, most of it PyTorch) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	@$(BIN)/uv pip install --python $(BIN)/python -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/offroad-seg demo --out $(DEMO_OUT) --overwrite
+
+test: lint types unit oldest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/python -m pytest
+
+# The runtime must also live with what a distribution ships: numpy 1.21, OpenCV 4.5 (Ubuntu 22.04).
+oldest: setup
+	@if [ -z "$(PYTHON310)" ]; then echo "oldest: skipped, no Python 3.10 here (PYTHON310=/path/to/python3.10)"; else \
+	  test -f .venv-oldest/.ready -a .venv-oldest/.ready -nt requirements/oldest.txt || { \
+	    $(PYTHON310) -m venv .venv-oldest && $(BIN)/uv pip install --quiet --python .venv-oldest/bin/python -r requirements/oldest.txt && \
+	    touch .venv-oldest/.ready; } && \
+	  PYTHONPATH=ros2_ws/src/offroad_seg .venv-oldest/bin/python -m pytest -q tests/unit/offroad_seg --ignore tests/unit/offroad_seg/ros; fi
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-annotate --no-header --extra replay --extra ros pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.10 --no-emit-index-url --no-annotate --no-header requirements/oldest.in -o requirements/oldest.txt
+
+clean:
+	rm -rf $(VENV) .venv-oldest build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
