@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Labelled images: layouts on disk, checks, splits, and data sets for training."""

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass over a data set that finds everything wrong with it before hours of training do.
+
+``train`` runs it first. It decodes every mask, checks every image's container and size, and reports all problems
+together, each kind in one line with the files that have it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offroad_seg.compile.images import read_whole
+from offroad_seg.errors import DataError, ImageError
+from offroad_seg.progress import progress
+from offroad_seg_train.data.layouts import scan, unpaired
+from offroad_seg_train.data.reading import EIGHT_BIT, EIGHT_BIT_MEND, needs_16_bit, read_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from offroad_seg.ontology import Ontology
+    from offroad_seg_train.data.layouts import Pair
+
+_LISTED = 5
+_EXIF_ORIENTATION = 0x0112
+_TURNED = {5, 6, 7, 8}
+
+
+@dataclass(frozen=True)
+class DatasetCheck:
+    """What a clean data set holds.
+
+    Attributes:
+        pairs: Labelled images in order of name.
+        class_pixels_N: int64 pixels of each class in the masks as they lie on disk, shape (N,).
+        unlabelled_pixels: Pixels that carry no class.
+    """
+
+    pairs: list[Pair]
+    class_pixels_N: NDArray[np.int64]
+    unlabelled_pixels: int
+
+
+@dataclass
+class _Finding:
+    """What one pair showed."""
+
+    ids_256: NDArray[np.int64] | None = None
+    unknown: dict[int, int] = field(default_factory=dict)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def check_dataset(
+    layout: str, root: str | Path, ontology: Ontology, *, show_progress: bool = True
+) -> DatasetCheck:
+    """Check a whole data set.
+
+    Args:
+        layout: A name from ``LAYOUTS``, or ``auto``.
+        root: The data folder.
+        ontology: What the mask values mean.
+        show_progress: Show a bar.
+
+    Raises:
+        DataError: Something is wrong; all problems are listed, each with the files that have it.
+    """
+    found = scan(layout, root)
+    findings = _check_all(found.pairs, ontology, show_progress)
+    problems = unpaired(found) + _sentences(found.pairs, findings, ontology)
+    if problems:
+        listed = "".join(f"\n  - {p}" for p in problems)
+        raise DataError(
+            f"the data set cannot be used as it is:{listed}",
+            where=str(root),
+            mend=_mend(findings, ontology),
+        )
+    ids_256 = sum((f.ids_256 for f in findings if f.ids_256 is not None), np.zeros(256, np.int64))
+    return DatasetCheck(
+        pairs=found.pairs,
+        class_pixels_N=ids_256[: ontology.n_classes],
+        unlabelled_pixels=int(ids_256[-1]),
+    )
+
+
+def class_pixel_counts(
+    pairs: Sequence[Pair], ontology: Ontology, *, show_progress: bool = False
+) -> NDArray[np.int64]:
+    """Pixels of each class in the masks of some pairs, int64, shape (N,): what class weights are made from.
+
+    Raises:
+        DataError: A mask cannot be used; all problems are listed.
+    """
+    findings = _check_all(pairs, ontology, show_progress)
+    if problems := _sentences(pairs, findings, ontology):
+        raise DataError("; ".join(problems), mend=_mend(findings, ontology))
+    counts = sum((f.ids_256 for f in findings if f.ids_256 is not None), np.zeros(256, np.int64))
+    return counts[: ontology.n_classes]
+
+
+def _check_all(pairs: Sequence[Pair], ontology: Ontology, show_progress: bool) -> list[_Finding]:
+    # Decoding releases the interpreter lock, so threads are enough.
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        results = pool.map(lambda pair: _check_pair(pair, ontology), pairs)
+        bar = progress(results, what="checking data", total=len(pairs), unit="pair", show=show_progress)
+        return list(bar)
+
+
+def _check_pair(pair: Pair, ontology: Ontology) -> _Finding:
+    finding = _Finding()
+    size = None
+    try:
+        size = _image_size(pair.image)
+    except ImageError as error:
+        finding.problems.append(("images that cannot be read", f"{_short(pair.image)}: {error.what}"))
+    try:
+        raw_HW = read_mask(pair.mask)
+    except DataError as error:
+        finding.problems.append(("masks that cannot be read", f"{_short(pair.mask)}: {error.what}"))
+        return finding
+    if size is not None and raw_HW.shape != size:
+        detail = f"{pair.name} (image {size[1]}×{size[0]}, mask {raw_HW.shape[1]}×{raw_HW.shape[0]})"
+        finding.problems.append(("image and mask of different sizes", detail))
+    if raw_HW.dtype == np.uint8 and needs_16_bit(ontology):
+        finding.problems.append((EIGHT_BIT, _short(pair.mask)))
+        return finding
+    finding.unknown = ontology.unknown_values(raw_HW)
+    if not finding.unknown:
+        finding.ids_256 = np.bincount(ontology.encode(raw_HW).ravel(), minlength=256).astype(np.int64)
+    return finding
+
+
+def _sentences(pairs: Sequence[Pair], findings: Sequence[_Finding], ontology: Ontology) -> list[str]:
+    kinds: dict[str, list[str]] = {}
+    for finding in findings:
+        for kind, detail in finding.problems:
+            kinds.setdefault(kind, []).append(detail)
+    sentences = [f"{kind}: {len(details)} — {_some(details)}" for kind, details in kinds.items()]
+    pixels: Counter[int] = Counter()
+    files: dict[int, list[str]] = {}
+    for pair, finding in zip(pairs, findings, strict=True):
+        pixels.update(finding.unknown)
+        for value in finding.unknown:
+            files.setdefault(value, []).append(_short(pair.mask))
+    if pixels:
+        values = ", ".join(
+            f"{value} ({count} pixels in {len(files[value])} files)"
+            for value, count in sorted(pixels.items())
+        )
+        names = sorted({name for listed in files.values() for name in listed})
+        sentences.append(f"mask values that are not in ontology {ontology.name}: {values} — {_some(names)}")
+    return sentences
+
+
+def _mend(findings: Sequence[_Finding], ontology: Ontology) -> str:
+    if any(kind == EIGHT_BIT for f in findings for kind, _ in f.problems):
+        return EIGHT_BIT_MEND
+    if any(f.unknown for f in findings):
+        known = sorted({v for c in ontology.classes for v in c.raw} | set(ontology.ignore))
+        return (
+            "choose the ontology that fits the masks, or add the values to a class or to `ignore` "
+            f"(it knows {', '.join(map(str, known))})"
+        )
+    return "mend or remove these files"
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    """(height, width) as ``read_image`` would give it, from the header; the container is checked."""
+    from PIL import Image
+
+    data = read_whole(path)
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(_EXIF_ORIENTATION) in _TURNED
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        raise ImageError("this is not a picture that can be read", where=str(path)) from None
+    return (width, height) if turned else (height, width)
+
+
+def _short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
