@@ -50,9 +50,9 @@ oldest: setup
 	  PYTHONPATH=ros2_ws/src/offroad_seg .venv-oldest/bin/python -m pytest -q tests/unit/offroad_seg --ignore tests/unit/offroad_seg/ros; fi
 
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-annotate --no-header --extra replay --extra ros pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --python-version 3.10 --no-emit-index-url --no-annotate --no-header requirements/oldest.in -o requirements/oldest.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --all-extras pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --extra replay --extra ros pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.10 --no-annotate --no-header requirements/oldest.in -o requirements/oldest.txt
 
 clean:
 	rm -rf $(VENV) .venv-oldest build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
