@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 
 from offroad_seg.compile.images import damage, list_images, read_image
 from offroad_seg.errors import ImageError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

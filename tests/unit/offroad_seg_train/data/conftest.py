@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

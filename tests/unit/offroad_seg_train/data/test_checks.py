@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,7 +13,6 @@ from offroad_seg.errors import DataError
 from offroad_seg.ontology import load_ontology
 from offroad_seg_train.data.checks import check_dataset, class_pixel_counts
 from offroad_seg_train.data.layouts import list_pairs
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

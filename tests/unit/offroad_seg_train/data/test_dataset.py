@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,7 +19,6 @@ from offroad_seg_train.data.dataset import build_dataset
 from offroad_seg_train.data.layouts import list_pairs
 from offroad_seg_train.data.reading import read_mask
 from offroad_seg_train.data.splits import split
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

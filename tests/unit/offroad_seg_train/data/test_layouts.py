@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import pytest
 
 from offroad_seg.errors import DataError, InputError
 from offroad_seg_train.data.layouts import guess_layout, list_pairs
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
