@@ -63,7 +63,8 @@ def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list
             "Export it to a portable bundle, and show that it answers as the checkpoint does",
             [
                 *("export", str(run / "checkpoints" / "best.ckpt"), "--out", str(portable)),
-                *("--height", str(NETWORK_HEIGHT), "--width", str(NETWORK_WIDTH), "--images", str(held_out / "Color_Images")),
+                *("--height", str(NETWORK_HEIGHT), "--width", str(NETWORK_WIDTH)),
+                *("--images", str(held_out / "Color_Images")),
             ],
         ),
         Step(
