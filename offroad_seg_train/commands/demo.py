@@ -39,7 +39,7 @@ class Step:
 def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list[Step]:
     """The commands of the demo, in order."""
     train, held_out, run = out / "train", out / "held_out", out / "run"
-    bag, portable, engine = out / "drive.mcap", out / "bundle_portable", out / "bundle"
+    bag, portable, engine = out / "bag", out / "bundle_portable", out / "bundle"
     size = [f"input_height={NETWORK_HEIGHT}", f"input_width={NETWORK_WIDTH}"]
     budget = [] if epochs is None else [f"epochs={epochs}"]
     return [
@@ -126,7 +126,7 @@ def summary(out: Path, seconds: list[float]) -> str:
             f"  report   {(out / 'report.html').resolve()}",
             f"  metrics  {(out / 'metrics.json').resolve()}",
             f"  bundle   {(out / 'bundle').resolve()}",
-            f"  bag      {(out / 'drive.mcap').resolve()}",
+            f"  bag      {(out / "bag").resolve()}",
         ]
     )
 
