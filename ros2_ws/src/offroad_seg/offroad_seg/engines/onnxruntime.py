@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX Runtime: the default where there is no NVIDIA GPU.
+
+A portable bundle's graph is optimised when it is loaded. A bundle that ``compile`` made holds a graph that was
+optimised beforehand, for one version of ONNX Runtime and one kind of CPU: anything else is refused, because its
+weights lie in memory in an order that another CPU would misread without a word.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from offroad_seg.engines.base import INPUT, OUTPUTS, EngineInfo, EngineOutput, check_input
+from offroad_seg.engines.cpu import describe_cpu, same_kind
+from offroad_seg.errors import BundleError, EngineError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.bundle import Bundle
+
+NAME = "onnxruntime"
+MODEL = "model.onnx"
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+_LOG = logging.getLogger(__name__)
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeEngine:
+    """``InferenceEngine`` with outputs bound once, so that a call allocates nothing.
+
+    Args:
+        bundle: A verified bundle with ``model.onnx``.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        threads: Threads inside one operator; 0 = one for each physical core.
+
+    Raises:
+        BundleError: The graph is not what the manifest says, or was optimised for another version or CPU.
+        EngineError: ONNX Runtime cannot load the graph, or has no such device.
+    """
+
+    name = NAME
+
+    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 0) -> None:
+        import onnxruntime as ort
+
+        compiled = bundle.manifest.backend == NAME
+        if compiled:
+            _check_origin(bundle, ort.__version__)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = _ERRORS_ONLY
+        if compiled:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        path = bundle.file(MODEL)
+        wanted = _providers(device, ort.get_available_providers())
+        try:
+            session = ort.InferenceSession(str(path), options, providers=wanted)
+        except Exception as error:  # noqa: BLE001 (ONNX Runtime's exceptions share no base but this)
+            raise EngineError(
+                f"ONNX Runtime {ort.__version__} cannot load the graph: {_first_line(error)}",
+                where=str(path),
+                mend="export the checkpoint again, or install the ONNX Runtime that the manifest names: "
+                f"pip install onnxruntime=={bundle.manifest.versions.get(NAME, ort.__version__)}",
+            ) from None
+        # ONNX Runtime falls back to the CPU without an error: what really runs is asked, not assumed.
+        providers = tuple(session.get_providers())
+        if wanted[0] not in providers:
+            if device == "cuda":
+                raise EngineError(
+                    f"ONNX Runtime could not start {wanted[0]} and would run on {', '.join(providers)}",
+                    mend="install the CUDA and cuDNN that this onnxruntime-gpu asks for, or use device cpu",
+                )
+            _LOG.warning("ONNX Runtime could not start %s; it runs on %s", wanted[0], ", ".join(providers))
+        self.info = EngineInfo(
+            backend=NAME,
+            version=ort.__version__,
+            device="cuda" if providers[0] == _CUDA else "cpu",
+            precision=bundle.manifest.precision,
+            providers=providers,
+            threads=threads,
+        )
+        self._shape = (1, bundle.manifest.input_height, bundle.manifest.input_width, 3)
+        _check_graph(session, self._shape, str(path))
+        self._session: Any = session
+        self._binding: Any = session.io_binding()
+        self._outputs = _bind_outputs(self._binding, self._shape)
+
+    @staticmethod
+    def unavailable() -> str:
+        """Why this back end cannot run here; empty where it can."""
+        try:
+            import onnxruntime  # noqa: F401
+        except ImportError as error:
+            return f"{error}; pip install onnxruntime"
+        return ""
+
+    def infer(self, image_BHWC: NDArray[np.uint8]) -> EngineOutput:
+        """See ``InferenceEngine.infer``.
+
+        Raises:
+            EngineError: The pixels do not fit, the engine is closed, or ONNX Runtime failed.
+        """
+        if self._session is None:
+            raise EngineError("the engine is closed", mend="load it again")
+        pixels = check_input(image_BHWC, self._shape)
+        self._binding.bind_input(INPUT, "cpu", 0, np.uint8, self._shape, pixels.ctypes.data)
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as error:  # noqa: BLE001 (as above)
+            raise EngineError(f"ONNX Runtime failed: {_first_line(error)}") from None
+        return self._outputs
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+        self._binding = None
+
+
+def _bind_outputs(binding: Any, shape: tuple[int, int, int, int]) -> EngineOutput:
+    """Allocate the outputs once and bind them."""
+    batch, height, width, _ = shape
+    output = EngineOutput(
+        labels_BHW=np.empty((batch, height, width), np.uint8),
+        confidence_BHW=np.empty((batch, height, width), np.uint8),
+        mean_confidence_B=np.empty(batch, np.float32),
+    )
+    arrays: tuple[NDArray[Any], ...] = (
+        output.labels_BHW,
+        output.confidence_BHW,
+        output.mean_confidence_B,
+    )
+    for name, array in zip(OUTPUTS, arrays, strict=True):
+        binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+    return output
+
+
+def _providers(device: str, available: list[str]) -> list[str]:
+    if device == "cpu" or (device == "auto" and _CUDA not in available):
+        return [_CPU]
+    if _CUDA not in available:
+        raise EngineError(
+            f"this ONNX Runtime has no CUDA; it has {', '.join(available)}",
+            mend="pip install onnxruntime-gpu in place of onnxruntime, or use device cpu",
+        )
+    return [_CUDA, _CPU]
+
+
+def _check_origin(bundle: Bundle, version: str) -> None:
+    """Refuse a graph that was optimised for another version or CPU."""
+    mend = "offroad-seg compile PORTABLE_BUNDLE --backend onnxruntime --out BUNDLE2   (on this machine)"
+    built_with = bundle.manifest.versions.get(NAME)
+    if built_with != version:
+        raise BundleError(
+            f"the graph was optimised by ONNX Runtime {built_with}; this machine has {version}",
+            where=str(bundle.path),
+            mend=mend,
+        )
+    built_on, here = bundle.manifest.source.get("compiled_on"), describe_cpu()
+    if not isinstance(built_on, dict) or not same_kind(built_on, here):
+        raise BundleError(
+            f"the graph was optimised for another CPU ({_cpu_name(built_on)}); this is {_cpu_name(here)}",
+            where=str(bundle.path),
+            mend=mend,
+        )
+
+
+def _cpu_name(cpu: Any) -> str:
+    if not isinstance(cpu, dict):
+        return "unknown"
+    return f"{cpu.get('model')} [{cpu.get('machine')} {' '.join(cpu.get('features', []))}]"
+
+
+def _check_graph(session: Any, shape: tuple[int, int, int, int], where: str) -> None:
+    """Refuse a graph that breaks the contract."""
+    batch, height, width, _ = shape
+    expected = {
+        INPUT: (np.uint8, list(shape)),
+        OUTPUTS[0]: (np.uint8, [batch, height, width]),
+        OUTPUTS[1]: (np.uint8, [batch, height, width]),
+        OUTPUTS[2]: (np.float32, [batch]),
+    }
+    found = {v.name: (_TYPES.get(v.type), v.shape) for v in (*session.get_inputs(), *session.get_outputs())}
+    if found != expected:
+        listed = ", ".join(
+            f"{v.name} {v.type} {v.shape}" for v in (*session.get_inputs(), *session.get_outputs())
+        )
+        raise BundleError(
+            f"the graph is not what the manifest says: {listed}",
+            where=where,
+            mend="offroad-seg export CHECKPOINT --height H --width W --out BUNDLE",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
