@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Training: recipe, loading, module, schedule, and the record of a run."""

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feeding the trainer: cached pixels, an order that follows from (seed, epoch), augmentation seeded by frame.
+
+Nothing here keeps state between epochs, so that a run can go on at any epoch as if it had never stopped, and the
+number of worker processes changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from offroad_seg.errors import DataError
+from offroad_seg.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from offroad_seg.image import Letterbox
+    from offroad_seg_train.data.augment import Augment
+    from offroad_seg_train.data.dataset import SegmentationDataset
+
+MAX_WORKERS = 8
+_GIB = 1 << 30
+
+
+class Frames:
+    """Letterboxed frames, from memory where they fit.
+
+    Args:
+        dataset: The frames on disk.
+        letterbox: Their size.
+        cache_gib: Read all frames now and keep them if they take no more than this.
+        show: Show progress while reading.
+    """
+
+    def __init__(
+        self, dataset: SegmentationDataset, letterbox: Letterbox, cache_gib: float, *, show: bool = True
+    ) -> None:
+        self.dataset = dataset
+        self.names: Sequence[str] = dataset.names
+        n, height, width = len(dataset), letterbox.height, letterbox.width
+        self.cached = n * height * width * 4 <= cache_gib * _GIB
+        if self.cached:
+            # One block of memory, which forked workers share.
+            self._images_NCHW = torch.empty((n, 3, height, width), dtype=torch.uint8)
+            self._labels_NHW = torch.empty((n, height, width), dtype=torch.uint8)
+            for i in progress(range(n), what="reading images", total=n, unit="image", show=show):
+                self._images_NCHW[i], self._labels_NHW[i] = self._read(i)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """uint8 RGB (3, H, W) and uint8 class ids (H, W); never change them in place."""
+        return (self._images_NCHW[index], self._labels_NHW[index]) if self.cached else self._read(index)
+
+    def count_pixels(self, n_classes: int, *, show: bool = True) -> list[int]:
+        """Labelled pixels of each class over all frames."""
+        counts = np.zeros(n_classes, np.int64)
+        bar = progress(range(len(self)), what="counting classes", unit="image", show=show and not self.cached)
+        for i in bar:
+            counts += np.bincount(self[i][1].numpy().ravel(), minlength=256)[:n_classes]
+        return [int(count) for count in counts]
+
+    def _read(self, index: int) -> tuple[Tensor, Tensor]:
+        image_CHW, labels_HW = self.dataset[index]
+        return image_CHW, labels_HW.to(torch.uint8)
+
+
+class TrainingSet(Dataset[dict[str, Any]]):
+    """Frames by (epoch, index), augmented; without augmentation the epoch means nothing.
+
+    Args:
+        frames: Where they come from.
+        augment: Changes a frame; None leaves it as it is.
+        seed: The run's seed.
+    """
+
+    def __init__(self, frames: Frames, augment: Augment | None = None, seed: int = 0) -> None:
+        self.frames = frames
+        self.augment = augment
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.frames)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """``image`` uint8 (3, H, W), ``labels`` uint8 (H, W), ``name``."""
+        epoch, index = key
+        image_CHW, labels_HW = self.frames[index]
+        if self.augment is not None:
+            # Its own seed for every frame and epoch; the generator that others use stays as it was.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(derive_seed(self.seed, epoch, index))
+                image_CHW, labels_HW = self.augment(image_CHW, labels_HW)
+        return {"image": image_CHW, "labels": labels_HW, "name": self.frames.names[index]}
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, index): shuffled by (seed, epoch), or in order.
+
+    Args:
+        n: Number of frames.
+        seed: The run's seed; None keeps the order.
+        epoch: The epoch to begin with.
+    """
+
+    def __init__(self, n: int, seed: int | None, epoch: int = 0) -> None:
+        self.n = n
+        self.seed = seed
+        self.epoch = epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return self.n
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """One pass over the frames."""
+        order = np.arange(self.n)
+        if self.seed is not None:
+            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        epoch = self.epoch
+        return ((epoch, int(index)) for index in order)
+
+
+def build_loader(
+    frames: Frames,
+    *,
+    batch_size: int,
+    workers: int,
+    seed: int | None = None,
+    augment: Augment | None = None,
+    epoch: int = 0,
+    pin: bool = False,
+) -> DataLoader[dict[str, Any]]:
+    """A loader of batches of ``image`` (B, 3, H, W), ``labels`` (B, H, W) and ``name`` (list).
+
+    Args:
+        frames: Where they come from.
+        batch_size: Images in a batch. When shuffled, the last smaller batch is left out, since batch statistics of
+            very few images disturb training.
+        workers: Processes, or -1 to choose.
+        seed: Shuffles and augments; None keeps the order.
+        augment: See ``TrainingSet``.
+        epoch: The epoch to begin with.
+        pin: Page-locked memory, for a GPU.
+
+    Raises:
+        DataError: There are no frames.
+    """
+    if len(frames) == 0:
+        raise DataError(
+            "no images to train or to validate on", mend="add images, or change data.val_fraction"
+        )
+    count = choose_workers(workers, cached=frames.cached, gpu=pin)
+    return DataLoader(
+        TrainingSet(frames, augment, seed or 0),
+        batch_size=batch_size,
+        sampler=EpochSampler(len(frames), seed, epoch),
+        num_workers=count,
+        drop_last=seed is not None and len(frames) >= batch_size,
+        pin_memory=pin,
+        # Workers receive the epoch with each index, so they can live on from one epoch to the next.
+        persistent_workers=count > 0,
+        # Loading a frame draws nothing from the global generator, with workers or without.
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def choose_workers(wanted: int, *, cached: bool, gpu: bool) -> int:
+    """Reader processes: as asked, or by this machine where ``wanted`` is -1.
+
+    A CPU that trains has no core to spare, and cached frames cost little; a GPU must not wait.
+    """
+    if wanted >= 0:
+        return wanted
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not gpu:
+        return 0 if cached or cores <= 2 else min(MAX_WORKERS, cores // 2)
+    return min(MAX_WORKERS, cores - 1)
+
+
+def derive_seed(*parts: int) -> int:
+    """One 63-bit seed from several numbers; unlike a sum, (1, 2) and (2, 1) differ."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
