@@ -140,7 +140,8 @@ class CameraModel:
             # Pixel centres are whole numbers, so a scale acts on (c + ½).
             cx=(float(k[2]) - left + 0.5) / bin_x - 0.5,
             cy=(float(k[5]) - top + 0.5) / bin_y - 0.5,
-            D=coefficients if any(coefficients) else (),
+            # Equidistant with all coefficients zero still bends rays (r = f θ): it is not a pinhole.
+            D=(coefficients or (0.0,) * 4) if name == "equidistant" else coefficients if any(coefficients) else (),
         )
         if image_size is not None and image_size != (camera.height, camera.width):
             raise CameraError(
@@ -202,7 +203,7 @@ class CameraModel:
 
     def _distort(self, a: F64, b: F64) -> tuple[F64, F64, NDArray[np.bool_]]:
         r2 = a * a + b * b
-        in_range = r2 <= self._max_radius**2
+        in_range = r2 <= self.max_radius**2
         if self.model == "equidistant":
             k1, k2, k3, k4 = self.D
             r = np.sqrt(r2)
@@ -241,7 +242,7 @@ class CameraModel:
         return np.concatenate([ab, np.ones((len(ab), 1))], axis=1)
 
     @cached_property
-    def _max_radius(self) -> float:
+    def max_radius(self) -> float:
         """Largest undistorted radius x²+y² = r² up to which the radial distortion grows with r."""
         if self.model == "equidistant":
             theta = np.linspace(0.0, math.pi / 2 - 1e-3, 2048)

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""From the labels of one image to a costmap around the vehicle."""

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kept scratch memory, so that a frame allocates nothing large."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Scratch:
+    """Named arrays that are grown when needed and otherwise used again.
+
+    An array is valid until the same name is asked for again; its contents are not cleared.
+    """
+
+    def __init__(self) -> None:
+        self._flat: dict[str, NDArray[Any]] = {}
+
+    def get(self, name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
+        """An array of that shape, C-contiguous, with undefined contents."""
+        size = 1
+        for n in shape:
+            size *= n
+        flat = self._flat.get(name)
+        if flat is None or flat.size < size or flat.dtype != dtype:
+            flat = np.empty(size, dtype)
+            self._flat[name] = flat
+        return flat[:size].reshape(shape)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which pixels the cells of a window look up.
+
+A cell is looked at in five places: its centre, whose class it takes, and its four corners (shared with its
+neighbours), which say how much of the cell was really seen as that class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from offroad_seg.mapping.buffers import Scratch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.mapping.lens import Lens
+    from offroad_seg.mapping.level import GroundView
+    from offroad_seg.types import GridSpec
+
+    F32 = NDArray[np.float32]
+    Bool = NDArray[np.bool_]
+    Index = NDArray[np.intp]
+
+TOLERANCE_PX = 0.1
+_BORDER_RAYS = 24
+
+
+@dataclass(frozen=True)
+class CellLookup:
+    """The part of the window that can be in view, and its pixels. Arrays have the part's shape (h, w).
+
+    Attributes:
+        rows: First and end row of the part in the window; likewise columns.
+        ok: Whether the cell's centre is in the image and in range.
+        pixels: Flat index of the centre's pixel.
+        corner_ok: Whether a corner is in the image, shape (h + 1, w + 1); likewise corner_pixels.
+        footprint: float32 0–1: pixels that the cell covers along the line of sight, at most 1.
+        distance: float32 metres of the centre from the camera's foot.
+        azimuth: float32 radians of the centre seen from there, along the grid's axes.
+        region: First row, end row, first column, end column of the image that the part looks at.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    ok: Bool
+    pixels: Index
+    corner_ok: Bool
+    corner_pixels: Index
+    footprint: F32
+    distance: F32
+    azimuth: F32
+    region: tuple[int, int, int, int]
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the part, for indexing."""
+        return slice(*self.rows), slice(*self.columns)
+
+
+class CellTable:
+    """Keeps the lookup until lens, window or view change by more than ``TOLERANCE_PX`` pixels.
+
+    Args:
+        max_range: Metres from the camera's foot beyond which nothing is looked up.
+    """
+
+    def __init__(self, max_range: float) -> None:
+        self._max_range = max_range
+        self._scratch = Scratch()
+        self._lens: Lens | None = None
+        self._key: NDArray[np.float64] | None = None
+        self._lookup: CellLookup | None = None
+        self.rebuilds = 0
+        """How often the table was worked out."""
+
+    def lookup(self, lens: Lens, view: GroundView, grid: GridSpec) -> CellLookup | None:
+        """The table for a view, or None where no cell can be in sight. It lasts until the next call."""
+        # Everything that decides where a cell's centre comes to lie, in metres and as slopes.
+        key = np.concatenate(
+            [
+                view.homography_33.ravel(),
+                [grid.origin_x - view.x, grid.origin_y - view.y, grid.width, grid.height],
+            ]
+        )
+        if lens is self._lens and self._key is not None and self._moved_px(key, view, lens) < TOLERANCE_PX:
+            return self._lookup
+        self._lens, self._key = lens, key
+        self._lookup = self._build(lens, view, grid)
+        self.rebuilds += 1
+        return self._lookup
+
+    def _moved_px(self, key: NDArray[np.float64], view: GroundView, lens: Lens) -> float:
+        """Upper bound of a pixel's shift, for points no nearer along the optical axis than half the height."""
+        assert self._key is not None
+        change = np.abs(key - self._key)
+        if change[11:].any():
+            return float("inf")
+        reach = np.array([self._max_range, self._max_range, 1.0])
+        turned = float((change[:9].reshape(3, 3) @ reach).max())
+        shifted = float(change[9:11].sum())
+        # du = f (dx / z − x dz / z²) with |x / z| up to 2.
+        return 3 * lens.focal * (turned + shifted) / (0.5 * -view.drop)
+
+    def _build(self, lens: Lens, view: GroundView, grid: GridSpec) -> CellLookup | None:
+        part = self._part_in_view(lens, view, grid)
+        if part is None:
+            return None
+        (j0, j1), (i0, i1) = part
+        get = self._scratch.get
+        res = grid.resolution
+        edges_x = (grid.origin_x - view.x) + res * np.arange(i0, i1 + 1, dtype=np.float64)
+        edges_y = (grid.origin_y - view.y) + res * np.arange(j0, j1 + 1, dtype=np.float64)
+        corner_ok, corner_pixels, *_ = self._pixels(lens, view, edges_x, edges_y, "_corner")
+        centres_x, centres_y = edges_x[:-1] + 0.5 * res, edges_y[:-1] + 0.5 * res
+        ok, pixels, u, v, depth = self._pixels(lens, view, centres_x, centres_y, "_centre")
+        x_W = centres_x.astype(np.float32)
+        y_H = centres_y.astype(np.float32)
+        shape = ok.shape
+        azimuth = np.arctan2(y_H[:, None], x_W[None, :], out=get("azimuth", shape))
+        distance = np.add(y_H[:, None] ** 2, x_W[None, :] ** 2, out=get("distance", shape))
+        np.sqrt(distance, out=distance)
+        near = np.less_equal(distance, self._max_range, out=get("near", shape, np.bool_))
+        np.logical_and(ok, near, out=ok)
+        region = self._region(lens, view, u, v, depth, ok, res)
+        if region is None:
+            return None
+        # Along the line of sight a metre of ground at depth z covers f·height / z² pixels.
+        footprint = np.multiply(depth, depth, out=depth)
+        np.divide(lens.focal * -view.drop * res, footprint, out=footprint)
+        np.minimum(footprint, 1.0, out=footprint)
+        return CellLookup(
+            (j0, j1), (i0, i1), ok, pixels, corner_ok, corner_pixels, footprint, distance, azimuth, region
+        )
+
+    def _pixels(
+        self,
+        lens: Lens,
+        view: GroundView,
+        x_W: NDArray[np.floating[Any]],
+        y_H: NDArray[np.floating[Any]],
+        key: str,
+    ) -> tuple[Bool, Index, F32, F32, F32]:
+        """For a lattice of points: in the image or not, pixel index, rounded u and v, depth along the optical axis."""
+        shape = (y_H.size, x_W.size)
+        points = []
+        for row, name in zip(view.homography_33, "xyz", strict=True):
+            out = self._scratch.get(name + key, shape)
+            along_x = (row[0] * x_W).astype(np.float32)
+            along_y = (row[1] * y_H + row[2]).astype(np.float32)
+            points.append(np.add(along_y[:, None], along_x[None, :], out=out))
+        u, v, depth = points
+        ok = lens.project(u, v, depth, key)
+        return ok, lens.indices(u, v, ok, key), u, v, depth
+
+    def _part_in_view(
+        self, lens: Lens, view: GroundView, grid: GridSpec
+    ) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """Rows and columns of the window that the image's border, cast on the ground, encloses."""
+        camera = lens.camera
+        along = np.linspace(0, camera.width - 1, _BORDER_RAYS).astype(np.intp)
+        down = np.linspace(0, camera.height - 1, _BORDER_RAYS).astype(np.intp)
+        u = np.concatenate([along, along, np.zeros_like(down), np.full_like(down, camera.width - 1)])
+        v = np.concatenate([np.zeros_like(along), np.full_like(along, camera.height - 1), down, down])
+        rays = lens.directions(u, v) @ view.camera_R_grid
+        rows, columns = (0, grid.height), (0, grid.width)
+        if np.isfinite(rays).all():
+            level = np.hypot(rays[:, 0], rays[:, 1])
+            fall = view.slope_x * rays[:, 0] + view.slope_y * rays[:, 1] - rays[:, 2]
+            # Rays that miss the ground within range count up to the range, in their direction.
+            reach = np.minimum(
+                self._max_range, np.where(fall > 1e-6, -view.drop * level / np.maximum(fall, 1e-6), np.inf)
+            )
+            scale = reach / np.maximum(level, 1e-9)
+            x, y = np.append(rays[:, 0] * scale, 0.0), np.append(rays[:, 1] * scale, 0.0)
+            # Between two border rays the range is an arc, which bulges by 1 − cos of half their angle.
+            margin = 2 * grid.resolution + 0.01 * self._max_range
+            columns = _span(x, view.x - grid.origin_x, margin, grid.resolution, grid.width)
+            rows = _span(y, view.y - grid.origin_y, margin, grid.resolution, grid.height)
+        if rows[0] >= rows[1] or columns[0] >= columns[1]:
+            return None
+        return rows, columns
+
+    def _region(
+        self, lens: Lens, view: GroundView, u: F32, v: F32, depth: F32, ok: Bool, resolution: float
+    ) -> tuple[int, int, int, int] | None:
+        """The image's part that the cells look at, with half a cell more on each side."""
+        nearest = float(np.min(depth, where=ok, initial=np.inf))
+        if not np.isfinite(nearest):
+            return None
+        camera = lens.camera
+        cell_px = lens.focal * resolution / nearest * max(1.0, -view.drop / nearest)
+        margin = 4 + int(min(cell_px, camera.width + camera.height))
+        first_u, end_u = (int(f(u, where=ok, initial=i)) for f, i in ((np.min, np.inf), (np.max, -np.inf)))
+        first_v, end_v = (int(f(v, where=ok, initial=i)) for f, i in ((np.min, np.inf), (np.max, -np.inf)))
+        return (
+            max(0, first_v - margin),
+            min(camera.height, end_v + 1 + margin),
+            max(0, first_u - margin),
+            min(camera.width, end_u + 1 + margin),
+        )
+
+
+def _span(
+    values: NDArray[np.float64], shift: float, margin: float, resolution: float, cells: int
+) -> tuple[int, int]:
+    first = int(np.floor((values.min() + shift - margin) / resolution))
+    end = int(np.ceil((values.max() + shift + margin) / resolution))
+    return min(max(first, 0), cells), min(max(end, 0), cells)

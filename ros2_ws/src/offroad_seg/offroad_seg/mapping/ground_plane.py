@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Projection on the ground plane: every cell of the window looks up its pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offroad_seg.errors import CameraError, InputError
+from offroad_seg.mapping.buffers import Scratch
+from offroad_seg.mapping.cells import CellTable
+from offroad_seg.mapping.lens import Lens
+from offroad_seg.mapping.level import ground_view
+from offroad_seg.mapping.occlusion import MAX_STANDING_PX, Shadow, find_contacts
+from offroad_seg.types import COST_LETHAL, UNLABELLED, GridObservation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.camera import CameraModel
+    from offroad_seg.mapping.cells import CellLookup
+    from offroad_seg.mapping.grid import GridSize
+    from offroad_seg.mapping.level import GroundView
+    from offroad_seg.mapping.occlusion import Contacts
+    from offroad_seg.ontology import Ontology
+    from offroad_seg.transforms import Transform
+    from offroad_seg.types import GridSpec, Segmentation
+
+    U8 = NDArray[np.uint8]
+    F32 = NDArray[np.float32]
+
+# Marks corners outside the image: equal to no label.
+_NO_PIXEL = 254
+_LOOKS = 5  # centre and four corners
+SHADOWS = ("ray", "object", "none")
+
+
+class GroundPlaneProjector:
+    """Projects labels on a ground plane.
+
+    A cell takes the class of its centre's pixel. Nothing is known (label 255, evidence 0) of a cell whose centre is
+    outside the image or the lens's range, farther than ``max_range``, seen with less than ``min_confidence``, of a
+    class that says nothing about the ground (sky), covered by something that stands, or in its shadow. A cell
+    where something that stands meets the ground takes that class.
+
+    Evidence is confidence × share of the cell (centre and corners) seen as that class × pixels that the cell covers
+    along the line of sight, at most one.
+
+    Args:
+        ontology: The classes.
+        size: The window around the vehicle.
+        max_range: Metres from the camera's foot.
+        min_confidence: 0–1.
+        ground_height: Height of the base frame's origin above the ground, metres.
+        levelled: The plane is horizontal; else it pitches and rolls with the base frame.
+        shadow: What something standing hides: ``ray``, all that lies behind it in that direction; ``object``, only
+            what its own pixels cover, so that ground seen over a low rock counts; ``none``, for comparison only:
+            its pixels are cells of its class, as in a plain bird's-eye view.
+        min_standing_px: Fewer standing pixels along the line of sight are noise: their cells are unknown, but they
+            mark nothing and cast no shadow. 1–4; 1 takes every pixel for real.
+        keep_unlabelled: Report cells whose pixel has no label as seen: label 255 with evidence.
+
+    Raises:
+        InputError: A number is out of bounds.
+    """
+
+    def __init__(
+        self,
+        ontology: Ontology,
+        size: GridSize,
+        *,
+        max_range: float = 15.0,
+        min_confidence: float = 0.0,
+        ground_height: float = 0.0,
+        levelled: bool = True,
+        shadow: str = "ray",
+        min_standing_px: int = 2,
+        keep_unlabelled: bool = False,
+    ) -> None:
+        _check(max_range, min_confidence, ground_height, shadow, min_standing_px)
+        self._size = size
+        self._max_range = max_range
+        self._ground_height = ground_height
+        self._levelled = levelled
+        self._shadow = shadow
+        self._min_standing_px = min_standing_px
+        self._min_confidence = math.ceil(min_confidence * 255)
+        known_256 = ontology.costs_256 >= 0
+        known_256[UNLABELLED] = keep_unlabelled
+        standing_256 = ontology.standing_256 if shadow != "none" else np.zeros(256, np.bool_)
+        self._standing_256 = standing_256.astype(np.uint8)
+        self._ground_256 = known_256 & ~standing_256
+        self._known_256 = known_256
+        # The worse class wins a cell where several things stand.
+        self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
+        self._table = CellTable(max_range)
+        self._scratch = Scratch()
+        self._lens: Lens | None = None
+        self._outputs: list[tuple[U8, F32]] = [
+            (
+                np.empty((size.cells_y, size.cells_x), np.uint8),
+                np.empty((size.cells_y, size.cells_x), np.float32),
+            )
+            for _ in range(2)
+        ]
+
+    def project(
+        self,
+        segmentation: Segmentation,
+        camera: CameraModel,
+        base_T_camera: Transform,
+        odom_T_base: Transform | None = None,
+        *,
+        in_base_frame: bool = False,
+    ) -> GridObservation:
+        """See ``Projector.project``. The result's arrays are kept buffers: they last until the next but one call."""
+        labels_HW, confidence_HW = segmentation.labels_HW, segmentation.confidence_HW
+        if labels_HW.shape != (camera.height, camera.width):
+            raise CameraError(
+                f"the camera is {camera.width}×{camera.height}, the labels {labels_HW.shape[1]}×{labels_HW.shape[0]}",
+                mend="use the CameraInfo of the image that was segmented",
+            )
+        labels_HW = np.ascontiguousarray(labels_HW)
+        confidence_HW = np.ascontiguousarray(confidence_HW)
+        view = ground_view(
+            base_T_camera,
+            odom_T_base,
+            ground_height=self._ground_height,
+            levelled=self._levelled,
+            in_base_frame=in_base_frame,
+        )
+        lens = self._lens_of(camera)
+        grid = self._size.around(view.base_x, view.base_y)
+        self._outputs.reverse()
+        out_labels_HW, out_evidence_HW = self._outputs[0]
+        out_labels_HW.fill(UNLABELLED)
+        out_evidence_HW.fill(0.0)
+        cells = self._table.lookup(lens, view, grid)
+        if cells is not None:
+            contacts = self._contacts(labels_HW, confidence_HW, lens, view, cells)
+            part_labels, part_evidence = out_labels_HW[cells.window], out_evidence_HW[cells.window]
+            hidden = None
+            if self._shadow == "ray" and contacts is not None:
+                shadow = Shadow(contacts, pixel_angle=1.0 / lens.focal, slack=1.5 * grid.resolution)
+                hidden = shadow.hides(cells.azimuth, cells.distance)
+                contacts = contacts.where(shadow.visible(contacts))
+            self._look_up(labels_HW, confidence_HW, cells, hidden, part_labels, part_evidence)
+            if contacts is not None:
+                self._mark(contacts, lens, view, grid, out_labels_HW, out_evidence_HW)
+        return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns)
+
+    def _lens_of(self, camera: CameraModel) -> Lens:
+        if self._lens is None or self._lens.camera != camera:
+            self._lens = Lens(camera, self._scratch)
+        return self._lens
+
+    def _contacts(
+        self, labels_HW: U8, confidence_HW: U8, lens: Lens, view: GroundView, cells: CellLookup
+    ) -> Contacts | None:
+        contacts = find_contacts(
+            labels_HW,
+            confidence_HW,
+            self._standing_256,
+            lens,
+            view,
+            region=cells.region,
+            max_range=self._max_range,
+            min_standing_px=self._min_standing_px,
+            scratch=self._scratch,
+        )
+        return contacts if contacts.x_N.size else None
+
+    def _look_up(
+        self,
+        labels_HW: U8,
+        confidence_HW: U8,
+        cells: CellLookup,
+        hidden: NDArray[np.bool_] | None,
+        out_labels: U8,
+        out_evidence: F32,
+    ) -> None:
+        """Fill the part of the window in view with what the cells' own pixels say."""
+        get = self._scratch.get
+        shape = cells.ok.shape
+        flat_labels, flat_confidence = labels_HW.ravel(), confidence_HW.ravel()
+        label = np.take(flat_labels, cells.pixels, out=get("label", shape, np.uint8), mode="clip")
+        confidence = np.take(
+            flat_confidence, cells.pixels, out=get("confidence", shape, np.uint8), mode="clip"
+        )
+        corner = np.take(
+            flat_labels, cells.corner_pixels, out=get("corner", cells.corner_ok.shape, np.uint8), mode="clip"
+        )
+        absent = np.logical_not(cells.corner_ok, out=get("absent", cells.corner_ok.shape, np.bool_))
+        np.copyto(corner, _NO_PIXEL, where=absent)
+
+        seen = np.take(self._ground_256, label, out=get("seen", shape, np.bool_), mode="clip")
+        test = get("test", shape, np.bool_)
+        np.logical_and(seen, cells.ok, out=seen)
+        np.greater_equal(confidence, self._min_confidence, out=test)
+        np.logical_and(seen, test, out=seen)
+        if hidden is not None:
+            np.logical_not(hidden, out=hidden)
+            np.logical_and(seen, hidden, out=seen)
+
+        share = get("share", shape, np.uint8)
+        share.fill(1)
+        for same in (corner[:-1, :-1], corner[:-1, 1:], corner[1:, :-1], corner[1:, 1:]):
+            np.equal(label, same, out=test)
+            np.add(share, test.view(np.uint8), out=share)
+        np.multiply(share, seen.view(np.uint8), out=share)
+        evidence = get("evidence", shape)
+        np.multiply(cells.footprint, 1.0 / (255.0 * _LOOKS), out=evidence)
+        np.multiply(evidence, share, out=evidence)
+        np.multiply(evidence, confidence, out=out_evidence)
+        np.copyto(out_labels, label, where=seen)
+
+    def _mark(
+        self,
+        contacts: Contacts,
+        lens: Lens,
+        view: GroundView,
+        grid: GridSpec,
+        out_labels: U8,
+        out_evidence: F32,
+    ) -> None:
+        """Write the cells where something standing meets the ground."""
+        column = np.floor((contacts.x_N + (view.x - grid.origin_x)) / grid.resolution).astype(np.intp)
+        row = np.floor((contacts.y_N + (view.y - grid.origin_y)) / grid.resolution).astype(np.intp)
+        inside = (column >= 0) & (column < grid.width) & (row >= 0) & (row < grid.height)
+        sure = contacts.confidence_N >= self._min_confidence
+        known = sure & self._known_256[contacts.labels_N]
+        # Within a cell the worst class, then the surest pixel, is written last and stays.
+        rank = np.where(known, self._rank_256[contacts.labels_N] * 256 + contacts.confidence_N, 0)
+        order = np.argsort(rank.astype(np.uint16), kind="stable")
+        order = order[inside[order]]
+        at = (row * grid.width + column)[order]
+        footprint = np.minimum(1.0, lens.focal * -view.drop * grid.resolution / contacts.depth_N**2)
+        evidence = footprint * (contacts.confidence_N * np.float32(1.0 / 255.0))
+        out_labels.ravel()[at] = np.where(known, contacts.labels_N, UNLABELLED)[order]
+        out_evidence.ravel()[at] = np.where(known, evidence, 0.0)[order]
+
+
+def _check(
+    max_range: float, min_confidence: float, ground_height: float, shadow: str, min_standing_px: int
+) -> None:
+    if not (math.isfinite(max_range) and max_range > 0):
+        raise InputError(f"max_range is {max_range!r}", where="costmap.max_range", mend="give metres above 0")
+    if not 0.0 <= min_confidence <= 1.0:
+        raise InputError(
+            f"min_confidence is {min_confidence!r}", where="min_confidence", mend="give a number from 0 to 1"
+        )
+    if not math.isfinite(ground_height):
+        raise InputError(f"ground_height is {ground_height!r}", where="ground_height", mend="give metres")
+    if shadow not in SHADOWS:
+        raise InputError(f"shadow is {shadow!r}", where="shadow", mend=f"give one of: {', '.join(SHADOWS)}")
+    if not 1 <= min_standing_px <= MAX_STANDING_PX:
+        raise InputError(
+            f"min_standing_px is {min_standing_px!r}",
+            where="min_standing_px",
+            mend=f"give 1 to {MAX_STANDING_PX}",
+        )

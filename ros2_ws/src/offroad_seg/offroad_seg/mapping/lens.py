@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Projection of many points at once, in float32 and in place.
+
+The same formulas as ``CameraModel``, which is the reference that the tests hold it against; here without an
+allocation, because a moving vehicle projects tens of thousands of cells for every frame.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.camera import CameraModel
+    from offroad_seg.mapping.buffers import Scratch
+
+    F32 = NDArray[np.float32]
+    Bool = NDArray[np.bool_]
+
+# Points nearer than this to the camera's plane (metres) count as behind it. It also bounds x/z, so that no
+# polynomial below overflows float32.
+_MIN_DEPTH = 1e-2
+_RAY_STEP = 8.0
+
+
+class Lens:
+    """A camera model made ready for whole grids of points.
+
+    Args:
+        camera: The calibration.
+        scratch: Kept memory; names starting with ``lens`` are used.
+    """
+
+    def __init__(self, camera: CameraModel, scratch: Scratch) -> None:
+        self.camera = camera
+        self._scratch = scratch
+        self._max_r2 = float(camera.max_radius) ** 2 if camera.D else math.inf
+        # Coarse table of undistorted x/z, y/z: distortion is smooth, so a node every eight pixels, interpolated,
+        # is exact to a few hundredths of a pixel. Built on first use: the inverse is an iteration.
+        self._table_HW2: F32 | None = None
+
+    @property
+    def focal(self) -> float:
+        """Mean focal length, pixels."""
+        return math.sqrt(self.camera.fx * self.camera.fy)
+
+    def project(self, x: F32, y: F32, z: F32, key: str = "") -> Bool:
+        """Points in the optical frame → pixels, in place.
+
+        Args:
+            x: float32 of any shape; becomes u.
+            y: Becomes v.
+            z: Depth, metres; raised to a small positive number where it is not in front of the camera.
+            key: Whose result it is: a kept buffer lasts until the next call with the same key.
+
+        Returns:
+            Whether each point is in front, within the lens's range, and inside the image (a kept buffer).
+        """
+        camera = self.camera
+        get = self._scratch.get
+        ok = get("lens_ok" + key, x.shape, np.bool_)
+        test = get("lens_test", x.shape, np.bool_)
+        t = get("lens_t", x.shape)
+        np.greater(z, _MIN_DEPTH, out=ok)
+        np.maximum(z, _MIN_DEPTH, out=z)
+        np.divide(1.0, z, out=t)
+        np.multiply(x, t, out=x)
+        np.multiply(y, t, out=y)
+        if camera.D:
+            if camera.model == "equidistant":
+                self._distort_fisheye(x, y, t, ok, test)
+            else:
+                self._distort(x, y, t, ok, test)
+        np.multiply(x, camera.fx, out=x)
+        np.add(x, camera.cx, out=x)
+        np.multiply(y, camera.fy, out=y)
+        np.add(y, camera.cy, out=y)
+        for values, size in ((x, camera.width), (y, camera.height)):
+            np.greater_equal(values, -0.5, out=test)
+            np.logical_and(ok, test, out=ok)
+            np.less(values, size - 0.5, out=test)
+            np.logical_and(ok, test, out=ok)
+        return ok
+
+    def indices(self, u: F32, v: F32, ok: Bool, key: str = "") -> NDArray[np.intp]:
+        """Index of the nearest pixel in the flattened image; 0 where ``ok`` is false. ``u``, ``v`` are rounded."""
+        out = self._scratch.get("lens_index" + key, u.shape, np.intp)
+        column = self._scratch.get("lens_column", u.shape, np.intp)
+        np.rint(u, out=u)
+        np.rint(v, out=v)
+        np.copyto(out, 0)
+        np.copyto(column, 0)
+        np.copyto(out, v, where=ok, casting="unsafe")
+        np.copyto(column, u, where=ok, casting="unsafe")
+        np.multiply(out, self.camera.width, out=out)
+        np.add(out, column, out=out)
+        return out
+
+    def directions(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> F32:
+        """Pixels → directions in the optical frame with z = 1, float32 (N, 3); NaN where there is none."""
+        camera = self.camera
+        out = np.ones((u.size, 3), np.float32)
+        if not camera.D:
+            out[:, 0] = (u - camera.cx) / camera.fx
+            out[:, 1] = (v - camera.cy) / camera.fy
+            return out
+        if self._table_HW2 is None:
+            self._table_HW2 = self._build_table()
+        table = self._table_HW2
+        rows, columns = table.shape[:2]
+        a = (u + 0.5) * ((columns - 1) / camera.width)
+        b = (v + 0.5) * ((rows - 1) / camera.height)
+        i = np.minimum(a.astype(np.intp), columns - 2)
+        j = np.minimum(b.astype(np.intp), rows - 2)
+        a = (a - i).astype(np.float32)[:, None]
+        b = (b - j).astype(np.float32)[:, None]
+        flat = table.reshape(-1, 2)
+        at = j * columns + i
+        top = flat[at] * (1 - a) + flat[at + 1] * a
+        bottom = flat[at + columns] * (1 - a) + flat[at + columns + 1] * a
+        out[:, :2] = top * (1 - b) + bottom * b
+        return out
+
+    def _build_table(self) -> F32:
+        camera = self.camera
+        columns = max(2, math.ceil(camera.width / _RAY_STEP) + 1)
+        rows = max(2, math.ceil(camera.height / _RAY_STEP) + 1)
+        u, v = np.meshgrid(
+            np.linspace(-0.5, camera.width - 0.5, columns), np.linspace(-0.5, camera.height - 0.5, rows)
+        )
+        rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
+        with np.errstate(invalid="ignore"):
+            table = rays[:, :2] / rays[:, 2:]
+        return table.reshape(rows, columns, 2).astype(np.float32)
+
+    def _radius(self, x: F32, y: F32, t: F32, ok: Bool, test: Bool) -> F32:
+        """x² + y², limited to the lens's range; ``ok`` becomes false beyond it."""
+        r2 = self._scratch.get("lens_r2", x.shape)
+        np.multiply(x, x, out=r2)
+        np.multiply(y, y, out=t)
+        np.add(r2, t, out=r2)
+        np.less_equal(r2, self._max_r2, out=test)
+        np.logical_and(ok, test, out=ok)
+        np.minimum(r2, self._max_r2, out=r2)
+        return r2
+
+    def _distort(self, x: F32, y: F32, t: F32, ok: Bool, test: Bool) -> None:
+        k1, k2, p1, p2, k3, k4, k5, k6 = (*self.camera.D, *([0.0] * (8 - len(self.camera.D))))
+        r2 = self._radius(x, y, t, ok, test)
+        radial = self._scratch.get("lens_radial", x.shape)
+        _polynomial((k3, k2, k1, 1.0), r2, radial)
+        if k4 or k5 or k6:
+            _polynomial((k6, k5, k4, 1.0), r2, t)
+            np.divide(radial, t, out=radial)
+        if p1 or p2:
+            # x' = x (radial + 2 p1 y + 2 p2 x) + p2 r², and y' likewise with p1 r².
+            np.multiply(y, 2 * p1, out=t)
+            np.add(radial, t, out=radial)
+            np.multiply(x, 2 * p2, out=t)
+            np.add(radial, t, out=radial)
+        np.multiply(x, radial, out=x)
+        np.multiply(y, radial, out=y)
+        if p1 or p2:
+            np.multiply(r2, p2, out=t)
+            np.add(x, t, out=x)
+            np.multiply(r2, p1, out=t)
+            np.add(y, t, out=y)
+
+    def _distort_fisheye(self, x: F32, y: F32, t: F32, ok: Bool, test: Bool) -> None:
+        k1, k2, k3, k4 = self.camera.D
+        r = self._radius(x, y, t, ok, test)
+        scale = self._scratch.get("lens_radial", x.shape)
+        theta = self._scratch.get("lens_theta", x.shape)
+        np.sqrt(r, out=r)
+        np.maximum(r, 1e-6, out=r)
+        np.arctan(r, out=theta)
+        np.multiply(theta, theta, out=t)
+        _polynomial((k4, k3, k2, k1, 1.0), t, scale)
+        np.multiply(scale, theta, out=scale)
+        np.divide(scale, r, out=scale)
+        np.multiply(x, scale, out=x)
+        np.multiply(y, scale, out=y)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: F32, out: F32) -> None:
+    """Horner's rule, highest power first; powers whose coefficients are zero are left out."""
+    start = next((i for i, c in enumerate(coefficients) if c), len(coefficients) - 1)
+    out.fill(coefficients[start])
+    for c in coefficients[start + 1 :]:
+        np.multiply(out, x, out=out)
+        if c:
+            np.add(out, c, out=out)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the camera is above which ground plane."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offroad_seg.errors import TransformError
+from offroad_seg.transforms import Transform
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    F64 = NDArray[np.float64]
+
+_MIN_HEIGHT = 0.02
+
+
+@dataclass(frozen=True)
+class GroundView:
+    """A camera above a plane, in the grid's frame (odom, or the levelled base frame without odometry).
+
+    A ground point at (X, Y) metres from the camera's foot, along the grid's axes, lies ``drop + slope_x X +
+    slope_y Y`` metres above the camera (so ``drop`` is negative).
+
+    Attributes:
+        camera_R_grid: float64 (3, 3): turns vectors of the grid's frame into the optical frame.
+        x: Position of the camera in the grid's frame, metres; likewise y.
+        base_x: Position of the base frame's origin in the grid's frame, metres; likewise base_y.
+        drop: Height of the plane below the camera's foot, negative, metres.
+        slope_x: Gradient of the plane along x; 0 for a levelled plane. Likewise slope_y.
+    """
+
+    camera_R_grid: F64
+    x: float
+    y: float
+    base_x: float
+    base_y: float
+    drop: float
+    slope_x: float
+    slope_y: float
+
+    @property
+    def homography_33(self) -> F64:
+        """Maps (X, Y, 1), metres from the camera's foot, to the ground point in the optical frame."""
+        lift = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [self.slope_x, self.slope_y, self.drop]])
+        return np.asarray(self.camera_R_grid @ lift)
+
+
+def ground_view(
+    base_T_camera: Transform,
+    odom_T_base: Transform | None,
+    *,
+    ground_height: float = 0.0,
+    levelled: bool = True,
+    in_base_frame: bool = False,
+) -> GroundView:
+    """Place the camera above the ground plane.
+
+    Args:
+        base_T_camera: Mount of the optical frame in the base frame.
+        odom_T_base: Pose of the base; None is a vehicle that stands level, its base frame the grid's.
+        ground_height: The base origin's height above the ground, metres.
+        levelled: The plane is horizontal (gravity), through the ground point below the base. False: it is the
+            base frame's own plane, which pitches and rolls with the vehicle.
+        in_base_frame: The grid's axes and origin follow the base (its heading, not its tilt) instead of odom.
+
+    Raises:
+        TransformError: The camera would lie in or below the plane, or the vehicle on its side.
+    """
+    pose = odom_T_base if odom_T_base is not None else Transform.identity()
+    grid_T_base = _without_heading(pose) if in_base_frame or odom_T_base is None else pose
+    up_3 = grid_T_base.rotation_33[:, 2]
+    if up_3[2] < math.cos(math.radians(60)):
+        raise TransformError(
+            "the vehicle leans by more than 60°: there is no ground plane to look at",
+            where="odom_T_base",
+            mend="check the odometry's orientation (REP-103: z up)",
+        )
+    base_3 = grid_T_base.translation_3
+    camera_3 = grid_T_base.apply(base_T_camera.translation_3[None, :])[0]
+    if levelled:
+        slope_x = slope_y = 0.0
+        foot_3 = base_3 - np.array([0.0, 0.0, ground_height])
+    else:
+        slope_x, slope_y = float(-up_3[0] / up_3[2]), float(-up_3[1] / up_3[2])
+        foot_3 = base_3 - ground_height * up_3
+    offset_3 = camera_3 - foot_3
+    drop = float(slope_x * offset_3[0] + slope_y * offset_3[1] - offset_3[2])
+    if not drop < -_MIN_HEIGHT:
+        raise TransformError(
+            f"the camera lies {-drop:.2f} m above the ground plane",
+            where="camera mount and ground_height",
+            mend="give the camera's height above base_link (camera_mount.z or tf), and ground_height, the height "
+            "of base_link above the ground",
+        )
+    return GroundView(
+        camera_R_grid=(grid_T_base.rotation_33 @ base_T_camera.rotation_33).T,
+        x=float(camera_3[0]),
+        y=float(camera_3[1]),
+        base_x=float(base_3[0]),
+        base_y=float(base_3[1]),
+        drop=drop,
+        slope_x=slope_x,
+        slope_y=slope_y,
+    )
+
+
+def _without_heading(pose: Transform) -> Transform:
+    """The pose's tilt alone: turned so that base x points along grid x, at the origin."""
+    yaw = math.atan2(float(pose.rotation_33[1, 0]), float(pose.rotation_33[0, 0]))
+    return Transform.from_rpy(0.0, 0.0, -yaw) @ Transform(pose.rotation_33, np.zeros(3))

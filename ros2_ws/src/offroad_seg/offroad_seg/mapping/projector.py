@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every projector does: from the pixels of one image to the cells of a window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from offroad_seg.camera import CameraModel
+    from offroad_seg.transforms import Transform
+    from offroad_seg.types import GridObservation, Segmentation
+
+
+class Projector(Protocol):
+    """Turns a segmentation into a grid observation."""
+
+    def project(
+        self,
+        segmentation: Segmentation,
+        camera: CameraModel,
+        base_T_camera: Transform,
+        odom_T_base: Transform | None = None,
+        *,
+        in_base_frame: bool = False,
+    ) -> GridObservation:
+        """What the image says about the ground around the vehicle.
+
+        Args:
+            segmentation: Labels and confidence at the camera's size.
+            camera: Calibration of that image.
+            base_T_camera: Pose of the optical frame in the base frame.
+            odom_T_base: Pose of the base at the image's stamp, or None without odometry.
+            in_base_frame: Put the grid into the levelled base frame, not into odom. Always so without odometry.
+
+        Raises:
+            CameraError: The camera does not fit the image.
+            TransformError: The pose leaves no ground to look at.
+        """
+        ...

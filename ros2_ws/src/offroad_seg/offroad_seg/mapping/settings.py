@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of projection and fusion can be set from outside, checked in one place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from offroad_seg.errors import InputError
+from offroad_seg.mapping.grid import GridSize
+from offroad_seg.mapping.ground_plane import GroundPlaneProjector
+from offroad_seg.mapping.rolling import RollingCostmap, unlabelled_value
+from offroad_seg.ontology import cost_value
+from offroad_seg.types import COST_UNKNOWN
+
+if TYPE_CHECKING:
+    from offroad_seg.ontology import Cost, Ontology
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """What can be set from outside, in the units of the node's parameters.
+
+    Attributes:
+        min_confidence: Pixels below this probability (0–1) say nothing about the ground.
+        costmap_width: Metres along x, 0 for no costmap at all.
+        costmap_height: Metres along y.
+        resolution: Metres a cell.
+        max_range: Metres from the camera within which pixels count.
+        decay_time: Seconds after which evidence has shrunk to 37 %.
+        min_evidence: Evidence from which a cell is known; a clear look at a near cell is worth 1.
+        max_evidence: Evidence at which a cell is saturated: a change is believed after about as many frames.
+        lethal_share: Share of lethal evidence from which a cell is lethal.
+        ground_height: Height of the base frame's origin above the ground, metres.
+        levelled: The ground plane is horizontal (True) or tilts with the base frame.
+        shadow: ``ray`` or ``object``: what a standing thing hides (see ``GroundPlaneProjector``).
+        min_standing_px: Standing pixels along the ray from which a thing is believed, 1–4.
+        costmap_frame: The grid's frame: ``odom_frame`` (fused over time) or ``base_frame`` (each frame by itself).
+        odom_frame: Name of the odometry frame.
+        base_frame: Name of the vehicle's frame.
+        class_cost: Costs that differ from the ontology's, by class name.
+        unlabelled_cost: Cost of ground that was seen but carries no label; never 0.
+    """
+
+    min_confidence: float = 0.35
+    costmap_width: float = 20.0
+    costmap_height: float = 20.0
+    resolution: float = 0.1
+    max_range: float = 15.0
+    decay_time: float = 10.0
+    min_evidence: float = 0.3
+    max_evidence: float = 10.0
+    lethal_share: float = 0.25
+    ground_height: float = 0.0
+    levelled: bool = True
+    shadow: str = "ray"
+    min_standing_px: int = 2
+    costmap_frame: str = "odom"
+    odom_frame: str = "odom"
+    base_frame: str = "base_link"
+    class_cost: dict[str, Cost] = field(default_factory=dict)
+    unlabelled_cost: Cost = "unknown"
+
+    def __post_init__(self) -> None:
+        if self.costmap_frame not in (self.odom_frame, self.base_frame):
+            raise InputError(
+                f"costmap_frame is '{self.costmap_frame}'",
+                where="costmap_frame",
+                mend=f"give '{self.odom_frame}' (fused over time) or '{self.base_frame}' (each frame by itself)",
+            )
+        if not self.odom_frame or not self.base_frame or self.odom_frame == self.base_frame:
+            raise InputError(
+                f"odom_frame is '{self.odom_frame}' and base_frame '{self.base_frame}'",
+                where="odom_frame, base_frame",
+                mend="give two different names",
+            )
+        unlabelled_value(self.unlabelled_cost)
+        for name, cost in self.class_cost.items():
+            cost_value(cost, where=f"class_cost.{name}")
+        if not math.isfinite(self.costmap_width) or self.costmap_width < 0:
+            raise InputError(
+                f"costmap.width is {self.costmap_width!r}",
+                where="costmap.width",
+                mend="give metres; 0 for no costmap",
+            )
+
+    @property
+    def in_base_frame(self) -> bool:
+        """The grid moves with the vehicle, and holds one frame."""
+        return self.costmap_frame == self.base_frame
+
+    def projector(self, ontology: Ontology) -> GroundPlaneProjector:
+        """The projector that these settings describe.
+
+        Raises:
+            InputError: A number is out of bounds.
+        """
+        return GroundPlaneProjector(
+            ontology,
+            self._size(),
+            max_range=self.max_range,
+            min_confidence=self.min_confidence,
+            ground_height=self.ground_height,
+            levelled=self.levelled,
+            shadow=self.shadow,
+            min_standing_px=self.min_standing_px,
+            keep_unlabelled=unlabelled_value(self.unlabelled_cost) != COST_UNKNOWN,
+        )
+
+    def costmap(self, ontology: Ontology) -> RollingCostmap:
+        """The costmap that these settings describe.
+
+        Raises:
+            InputError: A number is out of bounds.
+            OntologyError: ``class_cost`` names a class that the ontology does not have.
+        """
+        costmap = RollingCostmap(
+            ontology,
+            self._size(),
+            frame_id=self.costmap_frame,
+            decay_time=self.decay_time,
+            min_evidence=self.min_evidence,
+            max_evidence=self.max_evidence,
+            lethal_share=self.lethal_share,
+            unlabelled_cost=self.unlabelled_cost,
+        )
+        for name, cost in self.class_cost.items():
+            costmap.set_class_cost(name, cost)
+        return costmap
+
+    def _size(self) -> GridSize:
+        return GridSize(self.costmap_width, self.costmap_height, self.resolution)
