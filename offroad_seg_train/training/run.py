@@ -113,6 +113,8 @@ def train(
     # A resumed run takes every weight from its checkpoint.
     source = config.model if start == 0 else replace(config.model, backbone_weights="none")
     network = NormalizedModel(build_model(source, ontology.n_classes), normalization)
+    # A tenth faster on a CPU, and what tensor cores want.
+    network.to(memory_format=torch.channels_last)
     module = SegmentationModule(
         network,
         _build_loss(config, train_frames, ontology, show=show),
