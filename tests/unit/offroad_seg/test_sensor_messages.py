@@ -15,6 +15,7 @@ from offroad_seg.errors import CameraError, ImageError
 from offroad_seg.sensor_messages import (
     ENCODINGS,
     camera_from_info,
+    check_image,
     compressed_to_rgb,
     depth_to_metres,
     image_to_rgb,
@@ -128,8 +129,11 @@ def test_big_endian_samples(encoding):
     ],
 )
 def test_bad_messages_are_refused_with_the_field(rgb, changes, named):
+    message = image_message(rgb, "rgb8", **changes)
     with pytest.raises(ImageError, match=named):
-        image_to_rgb(image_message(rgb, "rgb8", **changes))
+        image_to_rgb(message)
+    with pytest.raises(ImageError, match=named):
+        check_image(message)
 
 
 @given(
@@ -155,6 +159,7 @@ def test_no_message_raises_anything_but_image_error(height, width, step, encodin
         image = image_to_rgb(message)
     except ImageError:
         return
+    check_image(message)  # what can be converted passes the quick check
     assert image.shape == (height, width, 3)
 
 

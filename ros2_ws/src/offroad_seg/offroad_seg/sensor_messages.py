@@ -98,11 +98,26 @@ def image_to_rgb(msg: ImageLike) -> NDArray[np.uint8]:
         return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
     if encoding in _CONVERTED:
         return _convert(msg, *_CONVERTED[encoding])
-    raise ImageError(
-        f"image encoding '{encoding}' is not accepted",
-        where="encoding",
-        mend=f"publish one of: {', '.join(ENCODINGS)}",
-    )
+    raise _not_accepted(encoding)
+
+
+def check_image(msg: Any) -> None:
+    """Whether an Image or CompressedImage can be one at all: what shows without converting or decoding it.
+
+    Raises:
+        ImageError: As ``image_to_rgb``; for CompressedImage only if there are no bytes.
+    """
+    if not hasattr(msg, "encoding"):
+        if len(msg.data) == 0:
+            raise ImageError("compressed image without data", where="data")
+        return
+    encoding = msg.encoding
+    if encoding in _DIRECT:
+        _layout(msg, _DIRECT[encoding][0])
+    elif encoding in _CONVERTED:
+        _layout(msg, _CONVERTED[encoding][0])
+    else:
+        raise _not_accepted(encoding)
 
 
 def compressed_to_rgb(msg: CompressedImageLike) -> NDArray[np.uint8]:
@@ -188,8 +203,16 @@ def _bytes(data: Any) -> NDArray[np.uint8]:
         return np.asarray(list(data), np.uint8) if len(data) else np.zeros(0, np.uint8)
 
 
-def _rows(msg: ImageLike, pixel_bytes: int, dtype: type) -> NDArray[Any]:
-    """The image's samples, shape (H, samples a row), in native byte order; a view where that is possible."""
+def _not_accepted(encoding: str) -> ImageError:
+    return ImageError(
+        f"image encoding '{encoding}' is not accepted",
+        where="encoding",
+        mend=f"publish one of: {', '.join(ENCODINGS)}",
+    )
+
+
+def _layout(msg: ImageLike, pixel_bytes: int) -> NDArray[np.uint8]:
+    """The image's bytes without padding, as a view of shape (H, bytes a row)."""
     height, width, step = int(msg.height), int(msg.width), int(msg.step)
     if height < 1 or width < 1:
         raise ImageError(f"the image is {width}×{height}", where="width, height", mend="publish pixels")
@@ -207,7 +230,12 @@ def _rows(msg: ImageLike, pixel_bytes: int, dtype: type) -> NDArray[Any]:
             where="data",
             mend="publish data of height × step bytes",
         )
-    rows = data.reshape(height, step)[:, :used]
+    return data.reshape(height, step)[:, :used]
+
+
+def _rows(msg: ImageLike, pixel_bytes: int, dtype: type) -> NDArray[Any]:
+    """The image's samples, shape (H, samples a row), in native byte order; a view where that is possible."""
+    rows = _layout(msg, pixel_bytes)
     item = np.dtype(dtype)
     if item.itemsize == 1:
         return rows

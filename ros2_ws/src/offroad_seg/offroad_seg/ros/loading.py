@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From parameters to a pipeline that is loaded and has run once. It never builds an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offroad_seg.bundle import Bundle
+from offroad_seg.errors import BundleError
+from offroad_seg.pipeline import PerceptionPipeline, PipelineSettings, build_pipeline
+from offroad_seg.types import COST_LETHAL, COST_UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from offroad_seg.ontology import Cost, Ontology
+    from offroad_seg.ros.settings import Settings
+
+
+def load_pipeline(settings: Settings, costs_of: Callable[[Ontology], dict[str, Cost]]) -> PerceptionPipeline:
+    """Load and verify the bundle, load its engine, run it once.
+
+    Args:
+        settings: The node's parameters.
+        costs_of: Asked for the costs that differ from the ontology's, by class name.
+
+    Raises:
+        BundleError: No bundle is given, or it is refused; ``mend`` is the command that makes a fitting one.
+        InputError: A parameter is wrong.
+        EngineError: The engine cannot be loaded or does not run.
+    """
+    if not settings.bundle:
+        raise BundleError(
+            "no bundle is given",
+            where="parameter bundle",
+            mend="bundle:=FOLDER; offroad-seg export CHECKPOINT --height H --width W --out FOLDER makes one",
+        )
+    settings.mount()  # a mount without its height is said before the engine loads
+    bundle = Bundle.load(Path(settings.bundle).expanduser())
+    pipeline = build_pipeline(
+        bundle,
+        backend=settings.backend or None,
+        device=settings.device,
+        threads=settings.threads,
+        settings=pipeline_settings(settings, costs_of(bundle.ontology)),
+    )
+    try:
+        pipeline.segmenter.warm_up()
+    except BaseException:
+        pipeline.close()
+        raise
+    return pipeline
+
+
+def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> PipelineSettings:
+    """The pipeline's part of the parameters.
+
+    Raises:
+        InputError: Values that do not go together.
+    """
+    words: dict[int, Cost] = {COST_UNKNOWN: "unknown", COST_LETHAL: "lethal"}
+    unlabelled = settings.costmap_unlabelled_cost
+    return PipelineSettings(
+        min_confidence=settings.min_confidence,
+        costmap_width=settings.costmap_width,
+        costmap_height=settings.costmap_height,
+        resolution=settings.costmap_resolution,
+        max_range=settings.costmap_max_range,
+        decay_time=settings.costmap_decay_time,
+        ground_height=settings.ground_height,
+        costmap_frame=settings.grid_frame,
+        odom_frame=settings.odom_frame,
+        base_frame=settings.base_frame,
+        class_cost=class_cost,
+        unlabelled_cost=words.get(unlabelled, unlabelled),
+    )
+
+
+def describe(pipeline: PerceptionPipeline) -> dict[str, str]:
+    """What really runs, for the log and diagnostics."""
+    bundle, info = pipeline.segmenter.bundle, pipeline.segmenter.engine.info
+    manifest = bundle.manifest
+    return {
+        "bundle": manifest.name,
+        "bundle_path": str(bundle.path),
+        "ontology": f"{bundle.ontology.name} ({bundle.ontology.n_classes} classes)",
+        "input_size": f"{manifest.input_width}x{manifest.input_height}",
+        "backend": f"{info.backend} {info.version}",
+        "device": info.device,
+        "precision": info.precision,
+        "providers": " ".join(info.providers),
+    }

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the node in a process of its own and ends cleanly on SIGINT and SIGTERM, with exit status 0."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from offroad_seg.errors import OffroadSegError
+from offroad_seg.ros.dds import use_large_image_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rclpy.executors import Executor
+
+    from offroad_seg.ros.node import PerceptionNode
+
+_SPIN_S = 0.2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``ros2 run offroad_seg perception_node``; arguments as for any ROS node."""
+    try:
+        return run(arguments)
+    except OffroadSegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Start the node and spin until a signal comes.
+
+    Raises:
+        InputError: A parameter that was given on start is wrong.
+    """
+    use_large_image_profile()  # before rclpy is initialised: Fast DDS reads it once
+
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from offroad_seg.ros.node import PerceptionNode
+
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        stop.set()
+
+    # rclpy's own handlers tear the context down under a running callback.
+    rclpy.init(
+        args=list(arguments) if arguments is not None else None,
+        signal_handler_options=SignalHandlerOptions.NO,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    executor = SingleThreadedExecutor()
+    node: PerceptionNode | None = None
+    try:
+        node = PerceptionNode()
+        executor.add_node(node)
+        _spin(node, executor, stop)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            node.close()
+        executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(node: PerceptionNode, executor: Executor, stop: threading.Event) -> None:
+    if node.get_parameter("autostart").value:
+        node.autostart()
+    while not stop.is_set():
+        try:
+            executor.spin_once(timeout_sec=_SPIN_S)
+        except Exception as error:  # noqa: BLE001, PERF203
+            # rclpy lets an invalid lifecycle transition, asked for by a client, raise right through the executor.
+            node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's publishers. What nobody listens to is not worked out, except the costmap, which is latched."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
+
+from offroad_seg.mapping.grid import GridSize
+from offroad_seg.ros.messages import ImageWriter, grid_message
+from offroad_seg.ros.overlay import overlay_image
+from offroad_seg.types import COST_UNKNOWN, Costmap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.ontology import Ontology
+    from offroad_seg.ros.settings import Settings
+    from offroad_seg.types import Frame, GridSpec, Segmentation
+
+# Reliable: a best-effort publisher would not match RViz, which asks for reliable images.
+IMAGE_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=5,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+)
+LATCHED_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+
+class Outputs:
+    """Publishes labels, confidence, overlay and costmap.
+
+    Args:
+        node: The lifecycle node that owns the publishers.
+        ontology: For the overlay's colours.
+        settings: Size and frame of the costmap.
+    """
+
+    def __init__(self, node: Any, ontology: Ontology, settings: Settings) -> None:
+        self._node, self._ontology, self._settings = node, ontology, settings
+        overrides = QoSOverridingOptions.with_default_policies()
+        make = node.create_lifecycle_publisher
+        self._labels = make(Image, "labels", IMAGE_QOS, qos_overriding_options=overrides)
+        self._confidence = make(Image, "confidence", IMAGE_QOS, qos_overriding_options=overrides)
+        self._overlay = make(Image, "overlay", IMAGE_QOS, qos_overriding_options=overrides)
+        self._costmap = make(OccupancyGrid, "costmap", LATCHED_QOS)
+        self._writers = {name: ImageWriter("mono8") for name in ("labels", "confidence")}
+        self._overlay_writer = ImageWriter("rgb8")
+        self._lock = threading.Lock()
+        self._latest: Costmap | None = None
+        self._known = False
+        self._revoked_ns = -1
+
+    def destroy(self) -> None:
+        """Remove the publishers; the latched costmap goes with them."""
+        for publisher in (self._labels, self._confidence, self._overlay, self._costmap):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def publish_segmentation(self, frame: Frame, segmentation: Segmentation, header: Any) -> None:
+        """Labels, confidence and overlay with the image's own header, each where somebody listens."""
+        for name, publisher, image in (
+            ("labels", self._labels, segmentation.labels_HW),
+            ("confidence", self._confidence, segmentation.confidence_HW),
+        ):
+            if publisher.get_subscription_count() > 0:
+                publisher.publish(self._writers[name].message(image, header))
+        if self._overlay.get_subscription_count() > 0:
+            picture = overlay_image(frame.image_HWC, segmentation.labels_HW, self._ontology)
+            self._overlay.publish(self._overlay_writer.message(picture, header))
+
+    def publish_costmap(self, costmap: Costmap) -> bool:
+        """The fused grid; False if everything up to its stamp was declared unknown meanwhile.
+
+        Raises:
+            ValueError: Nav2 would refuse the grid.
+        """
+        message = grid_message(costmap)
+        with self._lock:
+            if costmap.stamp_ns <= self._revoked_ns:
+                return False
+            self._costmap.publish(message)
+            self._latest, self._known = costmap, bool((costmap.cost_HW != COST_UNKNOWN).any())
+            return True
+
+    @property
+    def has_known_cells(self) -> bool:
+        """Whether the grid that consumers hold says something about some cell."""
+        with self._lock:
+            return self._known
+
+    def publish_unknown(self, now_ns: int) -> None:
+        """A grid of unknown cells, where the last one lay.
+
+        Its stamp is the time of this statement, the only new thing in it: at ``now_ns`` nothing is known. A frame
+        that is still being worked on is older than that and cannot undo it.
+        """
+        with self._lock:
+            grid = self._latest.grid if self._latest is not None else self._default_grid()
+            frame = self._latest.frame_id if self._latest is not None else self._settings.grid_frame
+            cells: NDArray[np.int8] = np.full((grid.height, grid.width), COST_UNKNOWN, np.int8)
+            self._costmap.publish(grid_message(Costmap(cells, grid, frame, max(0, now_ns))))
+            self._known, self._revoked_ns = False, now_ns
+
+    def forget(self) -> None:
+        """Time ran back: earlier stamps are new again."""
+        with self._lock:
+            self._revoked_ns = -1
+
+    def _default_grid(self) -> GridSpec:
+        s = self._settings
+        return GridSize(s.costmap_width, s.costmap_height, s.costmap_resolution).around(0.0, 0.0)

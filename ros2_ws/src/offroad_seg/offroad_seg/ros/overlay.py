@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The picture for people: class colours over the camera image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.ontology import Ontology
+
+_SHARE = 0.5
+
+
+def overlay_image(
+    image_HWC: NDArray[np.uint8], labels_HW: NDArray[np.uint8], ontology: Ontology
+) -> NDArray[np.uint8]:
+    """Class colours mixed half and half into the RGB image, shape (H, W, 3)."""
+    colors_HWC = ontology.colorize(labels_HW)
+    return np.asarray(cv2.addWeighted(image_HWC, 1.0 - _SHARE, colors_HWC, _SHARE, 0.0), np.uint8)
