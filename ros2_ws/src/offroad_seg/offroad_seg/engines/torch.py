@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,10 @@ class TorchEngine:
         if threads:
             torch.set_num_threads(threads)
         try:
-            program = torch.export.load(path)
+            with warnings.catch_warnings():
+                # torch says that the archive's bytes are read-only, which they may be.
+                warnings.filterwarnings("ignore", message="The given buffer is not writable")
+                program = torch.export.load(path)
             module = move_to_device_pass(program, device).module()
         except Exception as error:  # noqa: BLE001 (torch.export raises whatever its parts raise)
             text = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph that a bundle carries: letterboxed pixels in, labels and confidence out.
+
+The contract is written in ``offroad_seg.engines.base``. Everything after the network is inside the graph, so that the
+host copies two small images instead of the logits of every class.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from offroad_seg.engines.base import INPUT, OUTPUTS
+from offroad_seg.engines.torch import check_no_pickle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ONNX_NAME = "model.onnx"
+PROGRAM_NAME = "model.pt2"
+_OPSET = 18
+_IR_VERSION = 8
+
+
+class DeployedModel(nn.Module):
+    """A network with argmax, softmax and layout inside.
+
+    Args:
+        module: uint8 RGB (B, 3, H, W) → logits (B, C, H, W), in evaluation mode.
+        temperature: Divides the logits before the softmax.
+    """
+
+    def __init__(self, module: nn.Module, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.module = module
+        self.temperature = temperature
+
+    def forward(self, image_BHWC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Letterboxed uint8 RGB (1, H, W, 3) → labels and confidence, uint8 (1, H, W), and mean confidence (1,)."""
+        logits_BCHW = self.module(image_BHWC.permute(0, 3, 1, 2)).float()
+        labels_BHW = logits_BCHW.argmax(dim=1).to(torch.uint8)
+        scaled_BCHW = logits_BCHW if self.temperature == 1.0 else logits_BCHW / self.temperature
+        best_BHW = scaled_BCHW.softmax(dim=1).amax(dim=1)
+        confidence_BHW = (best_BHW * 255.0).round().clamp(0.0, 255.0).to(torch.uint8)
+        # A maximum may drop a NaN, and softmax swallows −inf. A sum keeps both: it is finite only if all logits are.
+        total_B = logits_BCHW.sum(dim=(1, 2, 3))
+        mean_B = best_BHW.mean(dim=(1, 2))
+        mean_B = torch.where(torch.isfinite(total_B), mean_B, torch.full_like(mean_B, float("nan")))
+        return labels_BHW, confidence_BHW, mean_B
+
+
+def export_program(model: DeployedModel, height: int, width: int) -> torch.export.ExportedProgram:
+    """Trace the graph at one input size."""
+    example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+    with torch.no_grad(), _quiet():
+        program = torch.export.export(model.eval(), (example,), strict=False)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it holds the paths of the machine that exported
+    return program
+
+
+def program_bytes(program: torch.export.ExportedProgram) -> bytes:
+    """The ``.pt2`` archive: JSON and raw tensors, no pickle.
+
+    ``torch.export.save`` would pickle the example inputs; without them nothing in the archive is pickled, and
+    ``torch.export.load`` unpickles nothing. The result is checked.
+    """
+    program.example_inputs = None
+    stream = io.BytesIO()
+    torch.export.save(program, stream)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / PROGRAM_NAME
+        path.write_bytes(stream.getvalue())
+        check_no_pickle(path)
+    return stream.getvalue()
+
+
+def onnx_bytes(program: torch.export.ExportedProgram) -> bytes:
+    """The ONNX graph with the weights inside, named as the contract says."""
+    with _quiet():
+        exported = torch.onnx.export(
+            program,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            opset_version=_OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    proto = exported.model_proto
+    del proto.metadata_props[:], proto.graph.metadata_props[:]
+    for item in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    # The exporter stamps its newest format; opset 18 needs no more than this, which ONNX Runtime reads since 1.14.
+    proto.ir_version = _IR_VERSION
+    onnx.checker.check_model(proto)
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters' own chatter out of the user's terminal; errors still raise."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What turns a portable bundle into an engine for one machine."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from offroad_seg.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from offroad_seg.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be built.
+
+    Attributes:
+        backend: The back end that will run it.
+        precision: Of the weights and of the arithmetic.
+        device: What it will be bound to, in words.
+        versions: Packages that build it.
+        notes: What the user should know, a sentence each.
+    """
+
+    backend: str
+    precision: str
+    device: str
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a builder made.
+
+    Attributes:
+        files: Name → file, for ``write_bundle``.
+        source: Facts about the machine, added to the manifest's ``source``.
+        gpu: The manifest's ``gpu``.
+    """
+
+    files: dict[str, Path]
+    source: dict[str, Any] = field(default_factory=dict)
+    gpu: dict[str, Any] | None = None
+
+
+class Builder(Protocol):
+    """One kind of engine. Built where it will run: that machine needs no trainer."""
+
+    name: str
+
+    def plan(self, bundle: Bundle, precision: str) -> Plan:
+        """Check that it can be built here, and say what would be built. Writes nothing.
+
+        Raises:
+            InputError: Not in this precision.
+            EngineError: What it needs is not installed.
+        """
+
+    def build(self, bundle: Bundle, plan: Plan, folder: Path) -> Built:
+        """Build into an empty folder.
+
+        Raises:
+            EngineError: The run time refused the graph.
+        """
+
+
+BUILDERS = {
+    "onnxruntime": "offroad_seg.compile.onnxruntime_builder:OnnxRuntimeBuilder",
+}
+
+
+def find_builder(backend: str) -> Builder:
+    """The builder of a back end.
+
+    Raises:
+        InputError: There is none.
+    """
+    if backend not in BUILDERS:
+        raise InputError(
+            f"nothing to compile for back end '{backend}'", mend=f"one of: {', '.join(BUILDERS)}"
+        )
+    module, _, attribute = BUILDERS[backend].partition(":")
+    builder: Builder = getattr(importlib.import_module(module), attribute)()
+    return builder

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX Runtime's graph, optimised beforehand for this machine's CPU.
+
+Loading then skips the optimisation. The weights are laid out for this CPU's vector width, so the result is as bound to
+the machine as a TensorRT engine is to its GPU, and goes through the same steps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from offroad_seg.compile.builder import Built, Plan
+from offroad_seg.engines.cpu import describe_cpu
+from offroad_seg.engines.onnxruntime import MODEL, NAME, OnnxRuntimeEngine
+from offroad_seg.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from offroad_seg.bundle import Bundle
+
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeBuilder:
+    """``Builder`` for the ``onnxruntime`` back end on a CPU."""
+
+    name = NAME
+
+    def plan(self, bundle: Bundle, precision: str) -> Plan:
+        """See ``Builder.plan``.
+
+        Raises:
+            InputError: Another precision than fp32.
+            EngineError: ONNX Runtime is not installed.
+        """
+        if precision != "fp32":
+            raise InputError(
+                f"ONNX Runtime on a CPU is built in fp32, not {precision}",
+                where=str(bundle.path),
+                mend="--precision fp32",
+            )
+        if reason := OnnxRuntimeEngine.unavailable():
+            raise EngineError("ONNX Runtime is not installed", mend=reason)
+        import onnxruntime as ort
+
+        bundle.file(MODEL)
+        cpu = describe_cpu()
+        return Plan(
+            backend=NAME,
+            precision=precision,
+            device=f"CPU {cpu['model']} [{cpu['machine']} {' '.join(cpu['features'])}]",
+            versions={NAME: ort.__version__},
+            notes=("it will be refused by another ONNX Runtime or another kind of CPU",),
+        )
+
+    def build(self, bundle: Bundle, plan: Plan, folder: Path) -> Built:
+        """See ``Builder.build``.
+
+        Raises:
+            EngineError: ONNX Runtime refused the graph.
+        """
+        import onnxruntime as ort
+
+        target = folder / MODEL
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.optimized_model_filepath = str(target)
+        try:
+            ort.InferenceSession(str(bundle.file(MODEL)), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 (ONNX Runtime's exceptions share no base but this)
+            raise EngineError(
+                f"ONNX Runtime {plan.versions[NAME]} cannot optimise the graph: {str(error).splitlines()[0]}",
+                where=str(bundle.path),
+                mend="export the checkpoint again",
+            ) from None
+        return Built(files={MODEL: target}, source={"compiled_on": describe_cpu()})
