@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNets from timm, with weights from the hub, from a file, or none; the log says which."""
+"""Backbones from timm, with weights from the hub, from a file, or none; the log says which."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import timm
 import torch
@@ -16,12 +16,16 @@ from torch import Tensor, nn
 from offroad_seg.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from offroad_seg_train.models.config import ModelConfig
+
+    Model = TypeVar("Model", bound=nn.Module)
 
 log = logging.getLogger(__name__)
 
 _OTHER_SOURCES = (
-    "model.backbone_weights=FILE (a ResNet state dict, .pth or .safetensors), or model.backbone_weights=none"
+    "model.backbone_weights=FILE (its state dict, .pth or .safetensors), or model.backbone_weights=none"
 )
 
 
@@ -37,28 +41,91 @@ def build_resnet(config: ModelConfig, out_indices: tuple[int, ...]) -> Any:
             where="model.backbone",
             mend="for example resnet50.tv2_in1k",
         )
+    return with_weights(
+        config,
+        lambda pretrained: timm.create_model(
+            config.backbone, pretrained=pretrained, features_only=True, out_indices=out_indices
+        ),
+    )
+
+
+def check_pyramid(config: ModelConfig) -> None:
+    """Any model of timm will do that gives features at 1/4, 1/8, 1/16 and 1/32.
+
+    Raises:
+        InputError: timm has none of that name, or it gives other features.
+    """
+    others = "for example resnet34.tv_in1k or convnext_tiny.in12k_ft_in1k"
+    check_name(config)
+    try:
+        # Without memory and numbers: only the shapes are asked for.
+        with torch.device("meta"):
+            strides = timm.create_model(config.backbone, features_only=True).feature_info.reduction()
+    except (RuntimeError, AttributeError, TypeError, NotImplementedError) as error:
+        raise InputError(
+            f"timm's {config.backbone} gives no features: {_first_line(error)}",
+            where="model.backbone",
+            mend=others,
+        ) from error
+    if strides[-4:] != [4, 8, 16, 32]:
+        raise InputError(
+            f"{config.backbone} gives features at strides {', '.join(map(str, strides))}, not 4, 8, 16 and 32",
+            where=f"model.backbone, for model.name={config.name}",
+            mend=f"{others}; for a vision transformer model.name=dinov2_unet",
+        )
+
+
+def check_name(config: ModelConfig) -> None:
+    """Refuse what timm does not have.
+
+    Raises:
+        InputError: timm has no model of that name.
+    """
+    if not timm.is_model(config.backbone.split(".")[0]):
+        raise InputError(
+            f"timm has no model '{config.backbone}'",
+            where="model.backbone",
+            mend="timm.list_models() names them all; for example resnet34.tv_in1k",
+        )
+
+
+def with_weights(
+    config: ModelConfig,
+    create: Callable[[bool], Model],
+    backbone_of: Callable[[Model], nn.Module] = lambda model: model,
+) -> Model:
+    """Create a network around a timm backbone, with the weights that ``backbone_weights`` names.
+
+    Args:
+        config: ``backbone`` and ``backbone_weights`` are used.
+        create: Makes the network; True asks timm to fetch the backbone's weights.
+        backbone_of: The timm model inside the network, which a weights file is loaded into.
+
+    Raises:
+        InputError: The weights cannot be had.
+    """
     fetch = config.backbone_weights == "timm"
     try:
-        backbone = timm.create_model(
-            config.backbone, pretrained=fetch, features_only=True, out_indices=out_indices
-        )
+        model = create(fetch)
+    except InputError:
+        raise
     except Exception as error:
         # Hub and HTTP errors have no common base that is stable across versions: only a download may fail here.
         if not fetch:
             raise
         raise InputError(
-            f"the ImageNet weights of {config.backbone} cannot be fetched: {_first_line(error)}",
+            f"the pretrained weights of {config.backbone} cannot be fetched: {_first_line(error)}",
             where="model.backbone_weights=timm",
             mend=f"connect this machine to the hub, or give {_OTHER_SOURCES}",
         ) from error
     if fetch:
-        log.info("backbone %s: ImageNet weights from timm", config.backbone)
+        log.info("backbone %s: pretrained weights from timm", config.backbone)
     elif config.backbone_weights == "none":
         log.info("backbone %s: no pretrained weights, it starts from random numbers", config.backbone)
     else:
-        load_backbone_file(backbone, Path(config.backbone_weights))
+        load_backbone_file(backbone_of(model), Path(config.backbone_weights))
         log.info("backbone %s: weights from %s", config.backbone, config.backbone_weights)
-    return backbone
+    return model
 
 
 def stages(backbone: nn.Module) -> dict[str, list[nn.Module]]:
@@ -75,21 +142,25 @@ def load_backbone_file(backbone: nn.Module, path: Path) -> None:
     Raises:
         InputError: The file cannot be read, or it is not this backbone's.
     """
-    state = _read_state(path)
     wanted = backbone.state_dict()
+    # A feature extractor of timm calls "stages.0" of the whole model "stages_0".
+    state = {
+        name if name in wanted else name.replace(".", "_", 1): tensor
+        for name, tensor in _read_state(path).items()
+    }
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     if missing:
         raise InputError(
             f"the file lacks {len(missing)} of the backbone's {len(wanted)} tensors, first {missing[0]}",
             where=str(path),
-            mend="give weights of the same ResNet (model.backbone)",
+            mend="give weights of the same model (model.backbone)",
         )
     for name, tensor in wanted.items():
         if name in state and state[name].shape != tensor.shape:
             raise InputError(
                 f"{name} is {tuple(state[name].shape)}, the backbone's is {tuple(tensor.shape)}",
                 where=str(path),
-                mend="give weights of the same ResNet (model.backbone)",
+                mend="give weights of the same model (model.backbone)",
             )
     backbone.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
 

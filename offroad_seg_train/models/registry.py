@@ -6,8 +6,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import InputError
+from offroad_seg_train.models.aspp_unet import AsppUNet
+from offroad_seg_train.models.attention_unet import AttentionUNet
 from offroad_seg_train.models.baseline import BaselineV1
+from offroad_seg_train.models.cse_unet import CseUNet
+from offroad_seg_train.models.dinov2_unet import DinoV2UNet
+from offroad_seg_train.models.multires_unet import MultiResUNet
 from offroad_seg_train.models.resnet_fpn import ResNetFPN
+from offroad_seg_train.models.smp_models import DeepLabV3Plus, UNet, UNetPlusPlus
 from offroad_seg_train.models.tiny import TinyNet
 
 if TYPE_CHECKING:
@@ -18,6 +24,14 @@ MODELS: dict[str, type[SegmentationModel]] = {
     "resnet50_fpn": ResNetFPN,
     "baseline_v1": BaselineV1,
     "tiny": TinyNet,
+    "unet": UNet,
+    "unetplusplus": UNetPlusPlus,
+    "deeplabv3plus": DeepLabV3Plus,
+    "dinov2_unet": DinoV2UNet,
+    "aspp_unet": AsppUNet,
+    "attention_unet": AttentionUNet,
+    "cse_unet": CseUNet,
+    "multires_unet": MultiResUNet,
 }
 
 
