@@ -77,6 +77,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _spin(node: PerceptionNode, executor: Executor, stop: threading.Event) -> None:
     if node.get_parameter("autostart").value:
         node.autostart()
+    else:
+        node.get_logger().info("waiting to be configured")
     while not stop.is_set():
         try:
             executor.spin_once(timeout_sec=_SPIN_S)

@@ -56,7 +56,8 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]
     """
 
     def __init__(self, **node_arguments: Any) -> None:
-        super().__init__("perception", **node_arguments)
+        # Undeclared ones are refused in parameters.py, with a reason; rclpy's own refusal names nothing.
+        super().__init__("perception", allow_undeclared_parameters=True, **node_arguments)
         self.health = Health(COMPONENTS)
         self.statistics = Statistics()
         self._session: Session | None = None

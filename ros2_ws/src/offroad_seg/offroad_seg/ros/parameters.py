@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from offroad_seg.ontology import Cost, Ontology
 
+_QOS_PREFIX = "qos_overrides."  # rclpy declares these itself when it makes a subscription
+
 _ROS_TYPES = {
     float: ParameterType.PARAMETER_DOUBLE,
     int: ParameterType.PARAMETER_INTEGER,
@@ -122,6 +124,10 @@ class NodeParameters:
                         mend="deactivate and clean up the node first",
                     )
                 changes[name] = checked
+            elif not self._node.has_parameter(name) and not name.startswith(_QOS_PREFIX):
+                raise InputError(
+                    "there is no such parameter", where=f"parameter {name}", mend="ros2 param list shows all"
+                )
         return changes
 
     def _check_class_cost(self, class_name: str, value: Any) -> Cost:
