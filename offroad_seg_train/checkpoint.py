@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
 RECORD_KEY = "offroad_seg"
 FORMAT = 1
 NETWORK_PREFIX = "network."
+
+# What torch's restricted unpickler raises on bytes that are no checkpoint depends on the bytes.
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    pickle.UnpicklingError,
+    struct.error,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(
             "no such checkpoint", where=str(path), mend="give RUN/checkpoints/best.ckpt of a training run"
         ) from None
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except _DAMAGED as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"the checkpoint cannot be read: {first}",

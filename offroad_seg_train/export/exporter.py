@@ -161,8 +161,9 @@ class Reference:
         with torch.inference_mode():
             pixels_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC.transpose(0, 3, 1, 2)))
             logits_BCHW = self._module(pixels_BCHW).numpy().astype(np.float64)
-        shifted = (logits_BCHW - logits_BCHW.max(axis=1, keepdims=True)) / self._temperature
-        best_BHW = 1.0 / np.exp(shifted).sum(axis=1)
+        with np.errstate(invalid="ignore"):  # what is not finite is reported by the gate
+            shifted = (logits_BCHW - logits_BCHW.max(axis=1, keepdims=True)) / self._temperature
+            best_BHW = 1.0 / np.exp(shifted).sum(axis=1)
         finite = np.isfinite(logits_BCHW).all()
         return EngineOutput(
             labels_BHW=logits_BCHW.argmax(axis=1).astype(np.uint8),
