@@ -13,7 +13,7 @@ from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.cells import CellTable
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
-from offroad_seg.mapping.occlusion import MAX_STANDING_PX, Shadow, find_contacts
+from offroad_seg.mapping.occlusion import MAX_STANDING_PX, Shadow, find_edges
 from offroad_seg.types import COST_LETHAL, UNLABELLED, GridObservation
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from offroad_seg.mapping.cells import CellLookup
     from offroad_seg.mapping.grid import GridSize
     from offroad_seg.mapping.level import GroundView
-    from offroad_seg.mapping.occlusion import Contacts
+    from offroad_seg.mapping.occlusion import Edges
     from offroad_seg.ontology import Ontology
     from offroad_seg.transforms import Transform
     from offroad_seg.types import GridSpec, Segmentation
@@ -139,16 +139,19 @@ class GroundPlaneProjector:
         out_evidence_HW.fill(0.0)
         cells = self._table.lookup(lens, view, grid)
         if cells is not None:
-            contacts = self._contacts(labels_HW, confidence_HW, lens, view, cells)
-            part_labels, part_evidence = out_labels_HW[cells.window], out_evidence_HW[cells.window]
+            edges = self._edges(labels_HW, confidence_HW, lens, view, cells)
             hidden = None
-            if self._shadow == "ray" and contacts is not None:
-                shadow = Shadow(contacts, pixel_angle=1.0 / lens.focal, slack=1.5 * grid.resolution)
+            if self._shadow == "ray" and edges is not None:
+                shadow = Shadow(edges, pixel_angle=1.0 / lens.focal, slack=1.5 * grid.resolution)
                 hidden = shadow.hides(cells.azimuth, cells.distance)
-                contacts = contacts.where(shadow.visible(contacts))
-            self._look_up(labels_HW, confidence_HW, cells, hidden, part_labels, part_evidence)
-            if contacts is not None:
-                self._mark(contacts, lens, view, grid, out_labels_HW, out_evidence_HW)
+                in_sight = ~shadow.hides(np.arctan2(edges.y_N, edges.x_N), edges.range_N)
+                edges = edges.where(edges.touches_N & in_sight)
+            elif edges is not None:
+                edges = edges.where(edges.touches_N)
+            part = cells.window
+            self._look_up(labels_HW, confidence_HW, cells, hidden, out_labels_HW[part], out_evidence_HW[part])
+            if edges is not None:
+                self._mark(edges, lens, view, grid, out_labels_HW, out_evidence_HW)
         return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns)
 
     def _lens_of(self, camera: CameraModel) -> Lens:
@@ -156,10 +159,10 @@ class GroundPlaneProjector:
             self._lens = Lens(camera, self._scratch)
         return self._lens
 
-    def _contacts(
+    def _edges(
         self, labels_HW: U8, confidence_HW: U8, lens: Lens, view: GroundView, cells: CellLookup
-    ) -> Contacts | None:
-        contacts = find_contacts(
+    ) -> Edges | None:
+        edges = find_edges(
             labels_HW,
             confidence_HW,
             self._standing_256,
@@ -170,7 +173,7 @@ class GroundPlaneProjector:
             min_standing_px=self._min_standing_px,
             scratch=self._scratch,
         )
-        return contacts if contacts.x_N.size else None
+        return edges if edges.x_N.size else None
 
     def _look_up(
         self,

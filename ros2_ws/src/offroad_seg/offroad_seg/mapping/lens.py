@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Points nearer than this to the camera's plane (metres) count as behind it. It also bounds x/z, so that no
 # polynomial below overflows float32.
 _MIN_DEPTH = 1e-2
-_RAY_STEP = 8.0
+_RAY_STEP = 4.0
 
 
 class Lens:
@@ -39,7 +39,7 @@ class Lens:
         self.camera = camera
         self._scratch = scratch
         self._max_r2 = float(camera.max_radius) ** 2 if camera.D else math.inf
-        # Coarse table of undistorted x/z, y/z: distortion is smooth, so a node every eight pixels, interpolated,
+        # Coarse table of undistorted x/z, y/z: distortion is smooth, so a node every four pixels, interpolated,
         # is exact to a few hundredths of a pixel. Built on first use: the inverse is an iteration.
         self._table_HW2: F32 | None = None
 

@@ -7,7 +7,7 @@ to. Only where the curve first meets the tree does it say something: there it st
 
 That place is found among the pixels themselves (not among samples of them, so that a thin trunk is not stepped
 over), for any lens and any roll, a camera mounted on its side included: of the pixels at the edge of a standing
-region, those are contacts from which a step towards the camera's foot leaves the region.
+region, those touch the ground from which a step towards the camera's foot leaves the region.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _MIN_BIN = math.radians(0.25)
 
 
 @dataclass(frozen=True)
-class Contacts:
-    """Points where standing things meet the ground.
+class Edges:
+    """Where sight rays to the ground meet standing things: pixels at the near edge of standing regions.
 
     Attributes:
         x_N: float32 metres from the camera's foot along grid x; likewise y_N.
@@ -50,6 +50,8 @@ class Contacts:
         depth_N: float32 metres along the optical axis.
         labels_N: uint8 class ids.
         confidence_N: uint8, the best just inside the object.
+        touches_N: Whether the thing meets the ground there. Not so at edges that run along the ray, such as a
+            trunk's sides: their pixels are points above the ground.
     """
 
     x_N: F32
@@ -58,20 +60,22 @@ class Contacts:
     depth_N: F32
     labels_N: U8
     confidence_N: U8
+    touches_N: NDArray[np.bool_]
 
-    def where(self, keep_N: NDArray[np.bool_]) -> Contacts:
+    def where(self, keep_N: NDArray[np.bool_]) -> Edges:
         """Only those."""
-        return Contacts(
+        return Edges(
             self.x_N[keep_N],
             self.y_N[keep_N],
             self.range_N[keep_N],
             self.depth_N[keep_N],
             self.labels_N[keep_N],
             self.confidence_N[keep_N],
+            self.touches_N[keep_N],
         )
 
 
-def find_contacts(
+def find_edges(
     labels_HW: U8,
     confidence_HW: U8,
     standing_256: U8,
@@ -82,8 +86,8 @@ def find_contacts(
     max_range: float,
     min_standing_px: int,
     scratch: Scratch,
-) -> Contacts:
-    """Find the ground contacts of standing classes.
+) -> Edges:
+    """Find the near edges of standing things and where they touch the ground.
 
     Args:
         labels_HW: uint8 class ids.
@@ -107,48 +111,46 @@ def find_contacts(
         distance = np.hypot(x, y)
         near = np.flatnonzero((depth > 0) & (distance <= max_range))
     u, v = u_M[near], v_M[near]
-    contact, confidence = _looked_along_ray(
+    touches, confidence, real = _looked_along_ray(
         labels_HW, confidence_HW, standing_256, lens, view, directions_M3[near], u, v, min_standing_px
     )
-    near, u, v = near[contact], u[contact], v[contact]
-    return Contacts(
-        x[near], y[near], distance[near], depth[near].astype(np.float32), labels_HW[v, u], confidence[contact]
+    edges = Edges(
+        x[near], y[near], distance[near], depth[near].astype(np.float32), labels_HW[v, u], confidence, touches
     )
+    return edges if real.all() else edges.where(real)
 
 
 class Shadow:
     """The nearest standing thing in each direction.
 
     Args:
-        contacts: What stands.
+        edges: What stands.
         pixel_angle: Radians between neighbouring pixels: a bin is wider, so that one object leaves no gaps.
-        slack: Metres behind a contact that still belong to it.
+        slack: Metres behind an edge that still belong to it.
     """
 
-    def __init__(self, contacts: Contacts, *, pixel_angle: float, slack: float) -> None:
+    def __init__(self, edges: Edges, *, pixel_angle: float, slack: float) -> None:
         self._bins = max(8, int(2 * math.pi / max(_MIN_BIN, 1.5 * pixel_angle)))
         nearest = np.full(self._bins, np.inf, np.float32)
-        order = np.argsort(-contacts.range_N, kind="stable")
-        at = self.bins(np.arctan2(contacts.y_N, contacts.x_N))
+        order = np.argsort(-edges.range_N, kind="stable")
+        at = self._bin(np.arctan2(edges.y_N, edges.x_N))
         # Of several values for one bin the last stays: the nearest.
-        nearest[at[order]] = contacts.range_N[order] + np.float32(slack)
-        self._contact_bins = at
-        self._nearest = nearest
+        nearest[at[order]] = edges.range_N[order] + np.float32(slack)
         wide = np.minimum(nearest, np.roll(nearest, 1))
-        self._nearest_wide: F32 = np.minimum(wide, np.roll(nearest, -1))
-
-    def bins(self, azimuth: F32) -> Index:
-        """Bin of each azimuth (radians from −π to π)."""
-        at: Index = ((azimuth + np.float32(math.pi)) * np.float32(self._bins / (2 * math.pi))).astype(np.intp)
-        return np.minimum(at, self._bins - 1, out=at)
+        self._nearest: F32 = np.minimum(wide, np.roll(nearest, -1))
 
     def hides(self, azimuth: F32, distance: F32) -> NDArray[np.bool_]:
-        """Whether something stands between the camera and each point; a bin's neighbours count too."""
-        return np.asarray(distance > self._nearest_wide[self.bins(azimuth)])
+        """Whether something stands between the camera and each point, in the point's bin or a neighbouring one.
 
-    def visible(self, contacts: Contacts) -> NDArray[np.bool_]:
-        """Which of the contacts that made it are themselves in sight (exact bin only)."""
-        return np.asarray(contacts.range_N <= self._nearest[self._contact_bins])
+        Args:
+            azimuth: Radians from −π to π about the camera's foot, along the grid's axes.
+            distance: Metres from there, of the same shape.
+        """
+        return np.asarray(distance > self._nearest[self._bin(azimuth)])
+
+    def _bin(self, azimuth: F32) -> Index:
+        at: Index = ((azimuth + np.float32(math.pi)) * np.float32(self._bins / (2 * math.pi))).astype(np.intp)
+        return np.minimum(at, self._bins - 1, out=at)
 
 
 def _edge_pixels(
@@ -196,7 +198,7 @@ def _sides_towards_foot(
     sides = [
         (du, dv)
         for du, dv in ((0, 1), (0, -1), (1, 0), (-1, 0))
-        if step_2N.size == 0 or bool((step_2N[0] * du + step_2N[1] * dv > 0.5).any())
+        if step_2N.size == 0 or bool((step_2N[0] * du + step_2N[1] * dv > 0.02).any())
     ]
     return sides or [(0, 1), (0, -1), (1, 0), (-1, 0)]
 
@@ -225,8 +227,8 @@ def _looked_along_ray(
     u_M: Index,
     v_M: Index,
     min_standing_px: int,
-) -> tuple[Index, U8]:
-    """Indices of edge pixels that are contacts, and for every edge pixel the best confidence inside the object."""
+) -> tuple[NDArray[np.bool_], U8, NDArray[np.bool_]]:
+    """For every edge pixel: whether it touches the ground, the best confidence inside, and whether it is no noise."""
     height, width = labels_HW.shape
     step_2M = _step_towards_foot(lens, view, directions_M3)
     u_KM = np.rint(u_M + _STEPS[:, None] * step_2M[0])
@@ -235,9 +237,8 @@ def _looked_along_ray(
     inside = (u_KM >= 0) & (u_KM < width) & (v_KM >= 0) & (v_KM < height)
     at = np.where(inside, v_KM * width + u_KM, 0).astype(np.intp)
     stands = (standing_256[labels_HW.ravel()[at]] != 0) & inside
-    contact = ~stands[_INSIDE:].any(axis=0)
+    touches = ~stands[_INSIDE:].any(axis=0)
     # Steps −1, −2, … must stand without a gap for as many pixels as asked for.
-    for k in range(1, min_standing_px):
-        contact &= stands[_INSIDE - k]
+    real = stands[_INSIDE - min_standing_px + 1 : _INSIDE].all(axis=0)
     confidence: U8 = np.where(stands[:_INSIDE], confidence_HW.ravel()[at[:_INSIDE]], 0).max(axis=0)
-    return np.flatnonzero(contact), np.maximum(confidence, confidence_HW[v_M, u_M])
+    return touches, np.maximum(confidence, confidence_HW[v_M, u_M]), real
