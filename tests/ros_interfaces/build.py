@@ -68,7 +68,9 @@ def read_status() -> Status | None:
 
 
 def write_status(status: Status) -> Status:
-    """Keep ``status``, whole or not at all, and hand it back."""
+    """Keep ``status``, whole or not at all, and hand it back. Outside a virtual environment nothing is written."""
+    if sys.prefix == sys.base_prefix:
+        return status
     temporary = STATUS.with_suffix(".tmp")
     temporary.write_text(json.dumps(asdict(status), indent=2) + "\n", encoding="utf-8")
     temporary.replace(STATUS)
