@@ -30,7 +30,7 @@ def own_domain() -> Iterator[int]:
     It is held by a lock on a file, so that a killed test gives it back. What Fast DDS leaves of it is removed.
     """
     for domain in _DOMAINS:
-        lock = Path(tempfile.gettempdir(), f"offroad_seg_test_domain_{domain}.lock").open("w")
+        lock = Path(tempfile.gettempdir(), f"offroad_seg_test_domain_{domain}.lock").open("w")  # noqa: SIM115
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -146,7 +146,7 @@ def test_diagnostics_name_engine_rates_and_latencies(client, image):
     for _ in range(5):
         client.reply(image, scene.CAMERA, "costmap")
     client.clear()
-    level, message, values = client.wait_status(
+    _, message, values = client.wait_status(
         "inference", lambda lv, _m, v: lv == 0 and "segment_ms.p99" in v
     )
     assert message == "ok"

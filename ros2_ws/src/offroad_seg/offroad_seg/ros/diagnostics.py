@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COMPONENTS = ("node", "camera", "inference", "costmap")
 
 # Which component a dropped frame is told under; the rest is the camera's.
-_COSTMAP_DROPS = ("no_transform", "bad_camera_info", "bad_odometry", "invalid_grid", "no_costmap", "revoked")
+_COSTMAP_DROPS = ("no_transform", "bad_transform", "bad_camera_info", "invalid_grid", "no_costmap", "revoked")
 _INFERENCE_DROPS = ("engine_error", "internal_error")
 
 

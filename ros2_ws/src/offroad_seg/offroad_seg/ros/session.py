@@ -190,6 +190,7 @@ class Session:
 
     def _bad_transform(self, error: TransformError) -> None:
         self._node.statistics.drop("bad_transform", error.one_line())
+        self._node.health.set("costmap", "bad_transform", Level.WARN, error.one_line())
         self._node.warn("bad_transform", f"transform refused: {error.one_line()}")
 
     def _failed(self, error: Exception) -> None:
