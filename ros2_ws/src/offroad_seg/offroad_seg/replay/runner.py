@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One replay from a bag to its results folder, whoever does the perceiving: this process or the node over DDS."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from offroad_seg import __version__
+from offroad_seg.errors import ImageError
+from offroad_seg.progress import progress
+from offroad_seg.replay.annotated import AnnotatedWriter
+from offroad_seg.replay.evaluation import Evaluation
+from offroad_seg.replay.frames import BagFrame, Drop, FrameSource
+from offroad_seg.replay.gallery import Gallery
+from offroad_seg.replay.prefetch import Prefetch
+from offroad_seg.replay.report import write_report
+from offroad_seg.resources import replacing_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from offroad_seg.bundle import Bundle
+    from offroad_seg.types import Perception
+
+    Items = Iterable[BagFrame | Drop]
+    Results = Iterator[tuple[BagFrame, Perception] | Drop]
+
+METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
+
+
+@dataclass
+class Replay:
+    """What is replayed, and where the results go.
+
+    Attributes:
+        source: The bag's frames.
+        bundle: Names the classes and is told in the results.
+        out: The results folder.
+        mode: ``offline`` or ``via_ros``, for the results.
+        engine: What really ran, for the results; may be filled while it runs.
+        settings: What was set, for the results.
+        overwrite: Replace a results folder that is there.
+        extra: More keys for ``metrics.json``, asked when all is done.
+    """
+
+    source: FrameSource
+    bundle: Bundle
+    out: Path
+    mode: str
+    engine: dict[str, Any]
+    settings: dict[str, Any]
+    overwrite: bool = False
+    extra: Callable[[], dict[str, Any]] = field(default=dict)
+
+    def run(self, perceive: Callable[[Items], Results]) -> dict[str, Any]:
+        """Replay every frame and write ``metrics.json``, ``annotated.mcap`` and ``report.html``.
+
+        Returns:
+            What stands in ``metrics.json``.
+
+        Raises:
+            InputError: The results folder is not empty.
+            ImageError: Not one image of the topic could be used.
+        """
+        with replacing_folder(self.out, overwrite=self.overwrite) as folder:
+            return self._run(perceive, folder)
+
+    def _run(self, perceive: Callable[[Items], Results], folder: Path) -> dict[str, Any]:
+        source, ontology = self.source, self.bundle.ontology
+        truth, count = source.true_costmap(), source.topics.image.count
+        evaluation = Evaluation(ontology, truth)
+        gallery = Gallery(ontology, truth, count, source.odom_frame)
+        annotated = AnnotatedWriter(folder, source.bag, ontology, source.topics.image.name)
+        if source.topics.grid is not None:
+            annotated.copy(list(source.bag.messages([source.topics.grid.name]))[:1])
+        started = time.perf_counter()
+        with Prefetch(source.frames) as items:
+            results = perceive(iter(items))
+            for result in progress(results, what="replay", total=count):
+                if isinstance(result, Drop):
+                    evaluation.drop(result)
+                    continue
+                row = evaluation.add(*result)
+                gallery.add(*result, row)
+                annotated.add(*result)
+        seconds = time.perf_counter() - started
+        annotated.copy(source.tail)
+        annotated.close()
+        if not evaluation.rows:
+            raise self._nothing(evaluation)
+        metrics = {
+            **evaluation.metrics(),
+            "seconds": seconds,
+            "frames_per_second": len(evaluation.rows) / seconds,
+            **self._identity(),
+            **self.extra(),
+        }
+        text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
+        write_report(folder / REPORT_NAME, metrics, evaluation, gallery)
+        return metrics
+
+    def _identity(self) -> dict[str, Any]:
+        bag, topics, manifest = self.source.bag, self.source.topics, self.bundle.manifest
+        named = {
+            "image": topics.image,
+            "camera_info": topics.camera_info,
+            "odometry": topics.odometry,
+            "truth": topics.truth,
+            "true_costmap": topics.grid,
+        }
+        return {
+            "mode": self.mode,
+            "bag": {
+                "name": bag.path.name,
+                "topics": {role: topic.name if topic else None for role, topic in named.items()},
+                "messages": bag.message_count,
+                "losses": bag.losses,
+                "notes": list(topics.notes),
+            },
+            "bundle": {
+                "name": manifest.name,
+                "ontology": self.bundle.ontology.name,
+                "input": f"{manifest.input_width}×{manifest.input_height}",
+                "precision": manifest.precision,
+                "backend": manifest.backend,
+                "source": manifest.source,
+                "files": manifest.files,
+            },
+            "engine": self.engine,
+            "settings": self.settings,
+            "environment": {
+                "offroad_seg": __version__,
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "system": platform.system(),
+            },
+        }
+
+    def _nothing(self, evaluation: Evaluation) -> ImageError:
+        topic = self.source.topics.image
+        causes = "; ".join(
+            f"{n} × {cause}: {evaluation.drop_reasons[cause]}" for cause, n in evaluation.drops.items()
+        )
+        return ImageError(
+            f"not one of the {topic.count} images could be used ({causes or 'none could be read'})",
+            where=f"{self.source.bag.path}, topic {topic.name}",
+            mend="look at the topic's encoding, step and size, or choose another with --topic",
+        )
