@@ -86,7 +86,7 @@ def export_model(model: LoadedModel, out: Path, options: ExportOptions) -> Bundl
         DeployedModel(model.module, options.temperature), letterbox.height, letterbox.width
     )
     files = {ONNX_NAME: onnx_bytes(program), PROGRAM_NAME: program_bytes(program)}
-    manifest = _manifest(model, letterbox, options)
+    manifest = checkpoint_manifest(model, letterbox, options.temperature)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".offroad-seg-export-", dir=out.parent) as work:
         # The engines load the very bytes that will be shipped, through the checks that the vehicle makes.
@@ -183,7 +183,8 @@ def _letterbox(model: LoadedModel, options: ExportOptions) -> Letterbox:
     return Letterbox(height, width, model.letterbox.pad_value)
 
 
-def _manifest(model: LoadedModel, letterbox: Letterbox, options: ExportOptions) -> Manifest:
+def checkpoint_manifest(model: LoadedModel, letterbox: Letterbox, temperature: float = 1.0) -> Manifest:
+    """The manifest of what is made from a checkpoint, before it was judged."""
     return Manifest(
         name=model.name,
         ontology=model.ontology.to_dict(),
@@ -195,7 +196,7 @@ def _manifest(model: LoadedModel, letterbox: Letterbox, options: ExportOptions) 
         precision="fp32",
         backend=PORTABLE,
         backends=BACKENDS,
-        temperature=options.temperature,
+        temperature=temperature,
         versions={
             "offroad_seg": __version__,
             "python": platform.python_version(),
