@@ -126,7 +126,7 @@ def summary(out: Path, seconds: list[float]) -> str:
             f"  report   {(out / 'report.html').resolve()}",
             f"  metrics  {(out / 'metrics.json').resolve()}",
             f"  bundle   {(out / 'bundle').resolve()}",
-            f"  bag      {(out / "bag").resolve()}",
+            f"  bag      {(out / 'bag').resolve()}",
         ]
     )
 
