@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from offroad_seg.ros.settings import Settings
 
+_CACHE_S = 10.0
+
 
 @dataclass(frozen=True)
 class Poses:
@@ -43,7 +45,7 @@ class TransformSource:
         self._needs_odometry = not settings.in_base_frame
         mount = settings.mount()
         self._mount = None if mount is None else camera_mount(*mount)
-        self._buffer = TransformBuffer()
+        self._buffer = TransformBuffer(_CACHE_S)
         self._condition = threading.Condition()
         self._closed = False
         self._newest_ns: int | None = None
@@ -57,7 +59,7 @@ class TransformSource:
         transform = pose_transform(message.pose.pose)
         parent, child = message.header.frame_id.lstrip("/"), message.child_frame_id.lstrip("/")
         with self._condition:
-            self._buffer.set(parent, child, stamp_ns(message.header), transform)
+            self._set(parent, child, stamp_ns(message.header), transform)
             self._newest_ns = stamp_ns(message.header)
             self._condition.notify_all()
 
@@ -113,12 +115,20 @@ class TransformSource:
             if static:
                 self._buffer.set_static(parent, child, transform)
                 return None
-            self._buffer.set(parent, child, stamp, transform)
+            self._set(parent, child, stamp, transform)
         except TransformError as error:
             return error
         if child == self._base:
             self._newest_ns = stamp
         return None
+
+    def _set(self, parent: str, child: str, stamp: int, transform: Transform) -> None:
+        newest = self._buffer.latest_stamp_ns(parent, child)
+        if newest is not None and stamp < newest - int(_CACHE_S * 1e9):
+            # The history is of another time (a bag that starts again, a clock that was set): it would keep every
+            # new sample out for ever.
+            self._buffer.clear()
+        self._buffer.set(parent, child, stamp, transform)
 
     def _wait(self, attempt: Callable[[], Poses], deadline: float) -> Poses:
         while True:
