@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offroad_seg.cli.command import Command
 
@@ -35,6 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="change settings, such as epochs=5 optimizer.lr=1e-3"
     )
+    _accept_settings_anywhere(parser)
+
+
+def _accept_settings_anywhere(parser: argparse.ArgumentParser) -> None:
+    """Let ``key=value`` words stand before, between and after options; argparse takes only the first run of them."""
+    parse = parser.parse_known_args
+
+    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
+        found, rest = parse(args, namespace)
+        found.settings = [*found.settings, *(w for w in rest if "=" in w and not w.startswith("-"))]
+        return found, [w for w in rest if "=" not in w or w.startswith("-")]
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]
 
 
 def run(args: argparse.Namespace) -> int:

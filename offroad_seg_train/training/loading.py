@@ -193,5 +193,5 @@ def choose_workers(wanted: int, *, cached: bool, gpu: bool) -> int:
 
 
 def derive_seed(*parts: int) -> int:
-    """One 63-bit seed from several numbers; unlike a sum, (1, 2) and (2, 1) differ."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    """One 63-bit seed from several numbers; (1, 2), (2, 1) and (1, 2, 0) all differ."""
+    return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Order and augmentation follow from (seed, epoch, frame) and from nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from offroad_seg.errors import DataError
+from offroad_seg.image import Letterbox
+from offroad_seg_train.data.augment import Augment, AugmentConfig
+from offroad_seg_train.training.loading import Frames, build_loader, choose_workers, derive_seed
+
+BOX = Letterbox(12, 20)
+LIVELY = Augment(AugmentConfig(flip=0.5, scale_min=0.6, scale_max=1.6, brightness=0.3, hue=0.1))
+
+
+class Pictures:
+    """A data set that lives in memory, of the shape of SegmentationDataset."""
+
+    def __init__(self, n: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.images = torch.randint(0, 256, (n, 3, 12, 20), generator=generator, dtype=torch.uint8)
+        self.labels = torch.randint(0, 3, (n, 12, 20), generator=generator)
+        self.names = [f"f{i:03d}" for i in range(n)]
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self.reads += 1
+        return self.images[index], self.labels[index]
+
+
+def frames(n: int = 10, cache_gib: float = 1.0) -> Frames:
+    return Frames(Pictures(n), BOX, cache_gib, show=False)
+
+
+def one_epoch(epoch: int, workers: int = 0, cache_gib: float = 1.0, start: int | None = None) -> list[dict]:
+    loader = build_loader(
+        frames(cache_gib=cache_gib),
+        batch_size=4,
+        workers=workers,
+        seed=5,
+        augment=LIVELY,
+        epoch=epoch if start is None else start,
+    )
+    if start is not None:
+        loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def same(a: list[dict], b: list[dict]) -> bool:
+    return len(a) == len(b) and all(
+        x["name"] == y["name"]
+        and torch.equal(x["image"], y["image"])
+        and torch.equal(x["labels"], y["labels"])
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+@pytest.mark.parametrize("change", [{"workers": 2}, {"cache_gib": 0.0}, {"start": 0}], ids=str)
+def test_an_epoch_is_the_same_however_it_is_read(change: dict) -> None:
+    first = one_epoch(3)
+    torch.manual_seed(99)
+    torch.rand(17)
+    assert same(first, one_epoch(3, **change))
+
+
+def test_epochs_differ_in_order_and_augmentation() -> None:
+    first, second = one_epoch(0), one_epoch(1)
+    assert [b["name"] for b in first] != [b["name"] for b in second]
+    by_name = [
+        {name: image for batch in epoch for name, image in zip(batch["name"], batch["image"], strict=True)}
+        for epoch in (first, second)
+    ]
+    both = by_name[0].keys() & by_name[1].keys()
+    assert both
+    assert any(not torch.equal(by_name[0][name], by_name[1][name]) for name in both)
+
+
+def test_reading_draws_nothing_from_the_global_generator() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    one_epoch(0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_without_a_seed_every_frame_comes_once_in_order() -> None:
+    loader = build_loader(frames(), batch_size=4, workers=0)
+    assert [name for batch in loader for name in batch["name"]] == [f"f{i:03d}" for i in range(10)]
+
+
+def test_the_last_small_batch_is_left_out_only_in_training() -> None:
+    assert [len(batch["name"]) for batch in one_epoch(0)] == [4, 4]
+    few = build_loader(frames(3), batch_size=4, workers=0, seed=1)
+    assert [len(batch["name"]) for batch in few] == [3]
+
+
+def test_cached_frames_are_read_once() -> None:
+    cached, fresh = frames(), frames(cache_gib=0.0)
+    for source in (cached, fresh):
+        for _ in range(3):
+            list(build_loader(source, batch_size=4, workers=0))
+    assert cached.cached
+    assert cached.dataset.reads == 10
+    assert not fresh.cached
+    assert fresh.dataset.reads == 30
+
+
+def test_pixels_of_each_class_are_counted() -> None:
+    source = frames()
+    expected = [int((source.dataset.labels == c).sum()) for c in range(4)]
+    assert source.count_pixels(4, show=False) == expected
+    assert sum(expected) == 10 * 12 * 20
+
+
+def test_no_frames_are_refused() -> None:
+    with pytest.raises(DataError, match="no images"):
+        build_loader(frames(0), batch_size=4, workers=0)
+
+
+def test_seeds_keep_the_order_of_their_parts() -> None:
+    seeds = {derive_seed(*parts) for parts in [(1, 2), (2, 1), (0, 0), (0, 0, 0), (3,), (12,)]}
+    assert len(seeds) == 6
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_workers_as_asked_or_by_the_machine() -> None:
+    assert choose_workers(3, cached=True, gpu=False) == 3
+    assert choose_workers(-1, cached=True, gpu=False) == 0
+    assert choose_workers(-1, cached=True, gpu=True) >= 0
