@@ -10,8 +10,10 @@ A file in ``config/ontologies/`` or one of the user's own::
       - {name: Sky, color: [130, 180, 230], raw: [3], cost: unknown}
     ignore: [0]          # raw values that carry no class
 
-The order of the classes gives their ids. ``cost`` is 0 (free) to 98, ``lethal``, or ``unknown`` for what never says
-anything about the ground. ``standing`` marks what rises from the ground and hides what lies behind it.
+Where masks are pictures, ``palette: [[128, 64, 0]]`` takes the place of ``raw``, and ``ignore_palette`` that of
+``ignore``; a label set whose masks come both ways gives both. The order of the classes gives their ids. ``cost`` is 0
+(free) to 98, ``lethal``, or ``unknown`` for what never says anything about the ground. ``standing`` marks what rises
+from the ground and hides what lies behind it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,6 @@ import yaml
 from offroad_seg import resources
 from offroad_seg.errors import InputError, OntologyError
 from offroad_seg.ontology_class import (
-    MAX_RAW,
     Cost,
     OntologyClass,
     check_unique,
@@ -38,7 +39,9 @@ from offroad_seg.ontology_class import (
     parse_class,
     parse_raw_values,
 )
-from offroad_seg.types import COST_UNKNOWN, UNLABELLED
+from offroad_seg.ontology_codec import MaskCodec
+from offroad_seg.ontology_palette import Color, parse_palette
+from offroad_seg.types import COST_UNKNOWN
 
 __all__ = ["Cost", "Ontology", "OntologyClass", "cost_value", "load_ontology", "ontology_names"]
 
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 
     from offroad_seg.types import JsonDict
 
-_ONTOLOGY_KEYS = {"name", "description", "classes", "ignore", "warning"}
+_ONTOLOGY_KEYS = {"name", "description", "classes", "ignore", "ignore_palette", "warning"}
 _MAX_CLASSES = 250
 
 
@@ -61,6 +64,7 @@ class Ontology:
         classes: The classes, ids 0 … n − 1 in order.
         ignore: Raw values that carry no class.
         warning: Said whenever it is loaded; empty for a label set that can be trusted.
+        ignore_palette: Colours that carry no class, in masks that are pictures.
     """
 
     name: str
@@ -68,6 +72,17 @@ class Ontology:
     classes: tuple[OntologyClass, ...]
     ignore: tuple[int, ...] = ()
     warning: str = ""
+    ignore_palette: tuple[Color, ...] = ()
+
+    @property
+    def has_raw(self) -> bool:
+        """Whether masks may hold raw values."""
+        return bool(self.classes[0].raw)
+
+    @property
+    def has_palette(self) -> bool:
+        """Whether masks may be RGB pictures."""
+        return bool(self.classes[0].palette)
 
     @property
     def n_classes(self) -> int:
@@ -117,54 +132,42 @@ class Ontology:
         return lut
 
     @cached_property
-    def _encoder(self) -> NDArray[np.int16]:
-        # −1: a value that the ontology does not know; 65,536 int16 entries stay in the L2 cache.
-        lut = np.full(MAX_RAW + 1, -1, np.int16)
-        for c in self.classes:
-            lut[list(c.raw)] = c.id
-        lut[list(self.ignore)] = UNLABELLED
-        return lut
+    def _codec(self) -> MaskCodec:
+        return MaskCodec(self.name, self.classes, self.ignore, self.ignore_palette)
 
-    def unknown_values(self, raw_HW: NDArray[np.generic]) -> dict[int, int]:
-        """Raw values that the ontology does not know → number of pixels."""
-        values, counts = np.unique(raw_HW, return_counts=True)
-        return {
-            int(v): int(n)
-            for v, n in zip(values, counts, strict=True)
-            if not (0 <= int(v) <= MAX_RAW) or self._encoder[int(v)] < 0
-        }
+    def unknown_values(self, mask: NDArray[np.generic]) -> dict[int, int]:
+        """Values of a mask that the ontology does not know → number of pixels.
 
-    def encode(self, raw_HW: NDArray[np.generic], *, where: str = "") -> NDArray[np.uint8]:
-        """Raw mask values of any integer type → class ids (uint8), 255 for ignored values.
+        Args:
+            mask: Raw values (H, W), or an RGB picture (H, W, 3) uint8, whose colours are given as
+                red << 16 | green << 8 | blue.
 
         Raises:
-            OntologyError: Some values are not in the ontology; they are named with their counts.
+            OntologyError: The mask is coded in a way that the ontology is not.
         """
-        if raw_HW.dtype.kind not in "ui":
-            raise OntologyError(f"a mask holds integers, not {raw_HW.dtype}", where=where)
-        if raw_HW.dtype in (np.uint8, np.uint16):
-            ids = self._encoder[raw_HW]
-            known = bool((ids >= 0).all())
-        else:
-            known = not self.unknown_values(raw_HW)
-            ids = self._encoder[raw_HW] if known else self._encoder[:1]
-        if not known:
-            unknown = self.unknown_values(raw_HW)
-            listed = ", ".join(f"{v} ({n} pixels)" for v, n in unknown.items())
-            raise OntologyError(
-                f"mask values that are not in ontology {self.name}: {listed}",
-                where=where,
-                mend="choose the ontology that fits the masks, or add these values to a class or to `ignore`",
-            )
-        labels: NDArray[np.uint8] = ids.astype(np.uint8)
-        return labels
+        return self._codec.unknown_values(mask)
 
-    def decode(self, ids_HW: NDArray[np.uint8]) -> NDArray[np.uint16]:
-        """Class ids → the first raw value of each class; unlabelled → the first ignored value, else 0."""
-        lut = np.full(256, self.ignore[0] if self.ignore else 0, np.uint16)
-        for c in self.classes:
-            lut[c.id] = c.raw[0]
-        return lut[ids_HW]
+    def encode(self, mask: NDArray[np.generic], *, where: str = "") -> NDArray[np.uint8]:
+        """A mask as the data set has it → class ids (H, W) uint8, 255 for ignored values.
+
+        Args:
+            mask: Raw values (H, W) of any integer type, or an RGB picture (H, W, 3) uint8.
+            where: The file, for the message.
+
+        Raises:
+            OntologyError: Some values are not in the ontology (they are named with their counts), or the mask is coded
+                in a way that the ontology is not.
+        """
+        return self._codec.encode(mask, where)
+
+    def decode(self, ids_HW: NDArray[np.uint8]) -> NDArray[np.uint16] | NDArray[np.uint8]:
+        """Class ids → a mask as the data set has it, which ``encode`` reads back.
+
+        Returns:
+            The first raw value of each class, uint16 (H, W), and the first ignored value, else 0, where there is no
+            class; or, where the ontology knows colours only, those in the same way, uint8 (H, W, 3).
+        """
+        return self._codec.decode(ids_HW)
 
     def colorize(self, ids_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class ids (H, W) → RGB picture (H, W, 3)."""
@@ -176,19 +179,10 @@ class Ontology:
         return {
             "name": self.name,
             "description": self.description,
-            "classes": [
-                {
-                    "id": c.id,
-                    "name": c.name,
-                    "color": list(c.color),
-                    "raw": list(c.raw),
-                    "cost": c.cost,
-                    "standing": c.standing,
-                }
-                for c in self.classes
-            ],
+            "classes": [c.to_dict() for c in self.classes],
             "ignore": list(self.ignore),
             "warning": self.warning,
+            **({"ignore_palette": [list(c) for c in self.ignore_palette]} if self.ignore_palette else {}),
         }
 
     @classmethod
@@ -211,8 +205,10 @@ class Ontology:
         if not isinstance(name, str) or not name:
             raise OntologyError("`name` is missing", where=where)
         ignore = parse_raw_values(data.get("ignore", []), f"{where}: ignore")
-        check_unique(classes, ignore, where)
-        return cls(name, str(data.get("description", "")), classes, ignore, str(data.get("warning", "")))
+        ignore_palette = parse_palette(data.get("ignore_palette", []), f"{where}: ignore_palette")
+        check_unique(classes, ignore, ignore_palette, where)
+        description, warning = str(data.get("description", "")), str(data.get("warning", ""))
+        return cls(name, description, classes, ignore, warning, ignore_palette)
 
 
 def load_ontology(name_or_path: str | Path) -> Ontology:

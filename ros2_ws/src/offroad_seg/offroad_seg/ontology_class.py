@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from offroad_seg.errors import OntologyError
+from offroad_seg.ontology_palette import Color, parse_palette
 from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED, COST_UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Cost = int | Literal["lethal", "unknown"]
 
-_CLASS_KEYS = {"id", "name", "color", "raw", "cost", "standing"}
+_CLASS_KEYS = {"id", "name", "color", "raw", "palette", "cost", "standing"}
 MAX_RAW = 65535
 
 
@@ -23,9 +27,10 @@ class OntologyClass:
         id: 0 … n − 1, the network's channel and the pixel value of ``labels``.
         name: Unique name.
         color: RGB, 0–255, for pictures.
-        raw: Values that mean this class in the data set's masks.
+        raw: Values that mean this class in the data set's masks; empty where only colours do.
         cost: 0–98, ``lethal`` or ``unknown``.
         standing: Rises from the ground and hides what lies behind it.
+        palette: RGB colours that mean this class in masks that are pictures; empty where only values do.
     """
 
     id: int
@@ -34,6 +39,19 @@ class OntologyClass:
     raw: tuple[int, ...]
     cost: Cost
     standing: bool
+    palette: tuple[Color, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data; ``parse_class`` reads it back."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "color": list(self.color),
+            **({"raw": list(self.raw)} if self.raw else {}),
+            **({"palette": [list(c) for c in self.palette]} if self.palette else {}),
+            "cost": self.cost,
+            "standing": self.standing,
+        }
 
 
 def cost_value(cost: Cost, *, where: str = "") -> int:
@@ -86,17 +104,22 @@ def parse_class(index: int, entry: Any, where: str) -> OntologyClass:
         and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
     ):
         raise OntologyError(f"`color` is {color!r}", where=where, mend="give [red, green, blue], each 0–255")
-    if "raw" not in entry or "cost" not in entry:
-        missing = " and ".join(f"`{k}`" for k in ("raw", "cost") if k not in entry)
-        raise OntologyError(f"{missing} is missing", where=where)
-    raw = parse_raw_values(entry["raw"], where)
-    if not raw:
-        raise OntologyError("`raw` is empty", where=where, mend="list the mask values of this class")
+    if "cost" not in entry or not ("raw" in entry or "palette" in entry):
+        missing = [] if "raw" in entry or "palette" in entry else ["`raw` (or `palette`)"]
+        missing += [] if "cost" in entry else ["`cost`"]
+        raise OntologyError(f"{' and '.join(missing)} is missing", where=where)
+    raw = parse_raw_values(entry.get("raw", []), where)
+    palette = parse_palette(entry.get("palette", []), where)
+    for key, values in (("raw", raw), ("palette", palette)):
+        if key in entry and not values:
+            raise OntologyError(
+                f"`{key}` is empty", where=where, mend=f"list the mask's {key} of this class, or leave it out"
+            )
     standing = entry.get("standing", False)
     if not isinstance(standing, bool):
         raise OntologyError(f"`standing` is {standing!r}", where=where, mend="write true or false")
     cost_value(entry["cost"], where=where)
-    return OntologyClass(index, name, (color[0], color[1], color[2]), raw, entry["cost"], standing)
+    return OntologyClass(index, name, (color[0], color[1], color[2]), raw, entry["cost"], standing, palette)
 
 
 def parse_raw_values(values: Any, where: str) -> tuple[int, ...]:
@@ -127,23 +150,42 @@ def only_keys(data: dict[str, Any], allowed: set[str], where: str) -> None:
         )
 
 
-def check_unique(classes: tuple[OntologyClass, ...], ignore: tuple[int, ...], where: str) -> None:
-    """Refuse a name or a raw value that is used twice.
+def check_unique(
+    classes: tuple[OntologyClass, ...],
+    ignore: tuple[int, ...],
+    ignore_palette: tuple[Color, ...],
+    where: str,
+) -> None:
+    """Refuse a name, a raw value or a palette colour that is used twice, and a coding that some classes lack.
 
     Raises:
-        OntologyError: It names both users.
+        OntologyError: It names both users, or the classes without the coding.
     """
-    owner: dict[int, str] = dict.fromkeys(ignore, "ignore")
-    if len(owner) != len(ignore):
-        raise OntologyError("`ignore` lists a value twice", where=where)
     seen: set[str] = set()
     for c in classes:
         if c.name.lower() in seen:
             raise OntologyError(f"two classes are called {c.name}", where=where)
         seen.add(c.name.lower())
-        for value in c.raw:
+    _check_coding("raw", {c.name: c.raw for c in classes}, ignore, where)
+    _check_coding("palette", {c.name: c.palette for c in classes}, ignore_palette, where)
+
+
+def _check_coding(
+    key: str, values: Mapping[str, tuple[Any, ...]], ignore: tuple[Any, ...], where: str
+) -> None:
+    what, ignore_key = ("raw value", "ignore") if key == "raw" else ("palette colour", "ignore_palette")
+    without = [name for name, own in values.items() if not own]
+    if without and (ignore or len(without) < len(values)):
+        raise OntologyError(
+            f"`{key}` is missing in {', '.join(without)}",
+            where=where,
+            mend=f"give `{key}` to every class, or to none and leave `{ignore_key}` out",
+        )
+    owner: dict[Any, str] = dict.fromkeys(ignore, ignore_key)
+    if len(owner) != len(ignore):
+        raise OntologyError(f"`{ignore_key}` lists a value twice", where=where)
+    for name, own in values.items():
+        for value in own:
             if value in owner:
-                raise OntologyError(
-                    f"raw value {value} belongs to both {owner[value]} and {c.name}", where=where
-                )
-            owner[value] = c.name
+                raise OntologyError(f"{what} {value} belongs to both {owner[value]} and {name}", where=where)
+            owner[value] = name
