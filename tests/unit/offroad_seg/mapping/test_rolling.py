@@ -64,7 +64,7 @@ def known_cells(costmap) -> list[tuple[float, float, int]]:
             round(grid.origin_y + (r + 0.5) * 0.1, 3),
             int(costmap.cost_HW[r, c]),
         )
-        for r, c in zip(rows, columns)
+        for r, c in zip(rows, columns, strict=True)
     ]
 
 
@@ -97,7 +97,7 @@ def test_the_wrapped_store_agrees_with_a_plain_dictionary_of_cells(path, seed):
         x0, y0 = round(grid.origin_x / 0.1), round(grid.origin_y / 0.1)
         window = {(x0 + c, y0 + r) for r in range(8) for c in range(12)}
         cells = {k: v for k, v in cells.items() if k in window}
-        for r, c in zip(*np.nonzero(evidence)):
+        for r, c in zip(*np.nonzero(evidence), strict=True):
             cells.setdefault((x0 + c, y0 + r), np.zeros(3))[labels[r, c]] += evidence[r, c]
         expected = np.full((8, 12), -1)
         for (x, y), counts in cells.items():
@@ -239,7 +239,7 @@ def test_the_same_input_gives_the_same_grid():
             )
             yield costmap.update(observation, pose(*at)).cost_HW
 
-    for one, other in zip(drive(), drive()):
+    for one, other in zip(drive(), drive(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -221,7 +221,7 @@ class GroundPlaneProjector:
 
     def _mark(
         self,
-        contacts: Contacts,
+        contacts: Edges,
         lens: Lens,
         view: GroundView,
         grid: GridSpec,

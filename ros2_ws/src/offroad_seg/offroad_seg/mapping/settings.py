@@ -63,17 +63,17 @@ class PipelineSettings:
     unlabelled_cost: Cost = "unknown"
 
     def __post_init__(self) -> None:
-        if self.costmap_frame not in (self.odom_frame, self.base_frame):
-            raise InputError(
-                f"costmap_frame is '{self.costmap_frame}'",
-                where="costmap_frame",
-                mend=f"give '{self.odom_frame}' (fused over time) or '{self.base_frame}' (each frame by itself)",
-            )
         if not self.odom_frame or not self.base_frame or self.odom_frame == self.base_frame:
             raise InputError(
                 f"odom_frame is '{self.odom_frame}' and base_frame '{self.base_frame}'",
                 where="odom_frame, base_frame",
                 mend="give two different names",
+            )
+        if self.costmap_frame not in (self.odom_frame, self.base_frame):
+            raise InputError(
+                f"costmap_frame is '{self.costmap_frame}'",
+                where="costmap_frame",
+                mend=f"give '{self.odom_frame}' (fused over time) or '{self.base_frame}' (each frame by itself)",
             )
         unlabelled_value(self.unlabelled_cost)
         for name, cost in self.class_cost.items():

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from offroad_seg.errors import InputError, OntologyError
+from offroad_seg.mapping.settings import PipelineSettings
+from offroad_seg.ontology import load_ontology
+
+ONTOLOGY = load_ontology("duality_desert")
+
+
+def test_the_defaults_build_a_projector_and_a_costmap():
+    settings = PipelineSettings()
+    settings.projector(ONTOLOGY)
+    assert settings.costmap(ONTOLOGY).unknown(0).cost_HW.shape == (200, 200)
+    assert not settings.in_base_frame
+
+
+def test_costs_by_class_reach_the_costmap():
+    PipelineSettings(class_cost={"Rocks": 60, "Dry Grass": "lethal", "Flowers": "unknown"}).costmap(ONTOLOGY)
+    with pytest.raises(OntologyError, match=r"(?s)no class 'Rock'.*Rocks"):
+        PipelineSettings(class_cost={"Rock": 60}).costmap(ONTOLOGY)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"costmap_frame": "map"}, "costmap_frame"),
+        ({"odom_frame": "base_link"}, "two different names"),
+        ({"unlabelled_cost": 0}, "unlabelled_cost"),
+        ({"class_cost": {"Rocks": 99}}, "class_cost.Rocks"),
+        ({"class_cost": {"Rocks": "deadly"}}, "class_cost.Rocks"),
+        ({"costmap_width": -1.0}, "costmap.width"),
+        ({"costmap_width": math.nan}, "costmap.width"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_at_once(options, named):
+    with pytest.raises(InputError, match=named):
+        PipelineSettings(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"min_confidence": -0.1}, "min_confidence"),
+        ({"resolution": 0.0}, "costmap.resolution"),
+        ({"max_range": -3.0}, "max_range"),
+        ({"shadow": "moon"}, "shadow"),
+        ({"decay_time": 0.0}, "decay_time"),
+        ({"lethal_share": 2.0}, "lethal_share"),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_when_it_is_built(options, named):
+    settings = PipelineSettings(**options)
+    with pytest.raises(InputError, match=named):
+        settings.projector(ONTOLOGY)
+        settings.costmap(ONTOLOGY)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from offroad_seg.engines.registry import load_engine
+from offroad_seg.errors import EngineError, ImageError
+from offroad_seg.ontology import load_ontology
+from offroad_seg.segmenter import Segmenter
+from offroad_seg.types import Frame
+from tests.helpers.bundles import make_color_bundle
+
+ONTOLOGY = load_ontology("duality_desert")
+
+
+def frame(labels_HW: np.ndarray, stamp_ns: int = 0) -> Frame:
+    return Frame(ONTOLOGY.colorize(labels_HW), stamp_ns, "camera_optical_frame")
+
+
+def stripes(height: int, width: int, first: int = 0) -> np.ndarray:
+    """One broad vertical stripe a class."""
+    return (
+        np.repeat((np.arange(5) + first) % ONTOLOGY.n_classes, width // 5)[None, :]
+        .repeat(height, 0)
+        .astype(np.uint8)
+    )
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    bundle = make_color_bundle(tmp_path_factory.mktemp("bundle") / "b", ONTOLOGY, 64, 160)
+    engine = load_engine(bundle, backend="onnxruntime", device="cpu", threads=1)
+    yield Segmenter(bundle, engine)
+    engine.close()
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 160), (180, 320), (96, 320), (50, 40), (300, 200)])
+def test_labels_come_back_at_the_images_size_and_place(segmenter, height, width):
+    truth = stripes(height, width, first=2)
+    result = segmenter.segment(frame(truth, stamp_ns=7))
+    assert result.labels_HW.shape == result.confidence_HW.shape == (height, width)
+    assert (result.stamp_ns, result.frame_id) == (7, "camera_optical_frame")
+    # Away from the stripes' edges, where resizing mixes colours, every pixel is right and sure.
+    edges = np.abs((np.arange(width) + 0.5) % (width / 5) - width / 10) > width / 10 - max(4, 0.03 * width)
+    assert (result.labels_HW == truth)[:, ~edges].all()
+    assert (result.confidence_HW[:, ~edges] > 250).all()
+    assert 0.5 < result.mean_confidence <= 1.0
+
+
+def test_results_stay_valid_until_the_next_but_one_call(segmenter):
+    first = segmenter.segment(frame(stripes(180, 320, 0)))
+    kept = first.labels_HW.copy()
+    second = segmenter.segment(frame(stripes(180, 320, 4)))
+    np.testing.assert_array_equal(first.labels_HW, kept)
+    third = segmenter.segment(frame(stripes(180, 320, 2)))
+    assert not np.shares_memory(second.labels_HW, third.labels_HW)
+    assert np.shares_memory(first.labels_HW, third.labels_HW)
+
+
+def test_images_of_changing_sizes_do_not_disturb_each_other(segmenter):
+    for height, width in ((180, 320), (64, 160), (180, 320), (300, 200)):
+        truth = stripes(height, width, 1)
+        result = segmenter.segment(frame(truth))
+        assert (result.labels_HW == truth).mean() > 0.9
+
+
+def test_every_stage_is_timed(segmenter):
+    segmenter.segment(frame(stripes(180, 320)))
+    assert set(segmenter.timings_ms) == {"letterbox", "engine", "restore"}
+    assert all(v > 0 for v in segmenter.timings_ms.values())
+
+
+def test_logits_that_are_not_finite_are_an_error(tmp_path):
+    bundle = make_color_bundle(tmp_path / "b", ONTOLOGY, 64, 160, sharpness=float("nan"))
+    broken = Segmenter(bundle, load_engine(bundle, backend="onnxruntime", device="cpu", threads=1))
+    with pytest.raises(EngineError, match="logits are not finite"):
+        broken.segment(frame(stripes(180, 320)))
+    with pytest.raises(EngineError, match="logits are not finite"):
+        broken.warm_up()
+
+
+def test_an_engine_that_does_not_fit_the_bundle_is_an_error(tmp_path):
+    bundle = make_color_bundle(tmp_path / "b", ONTOLOGY, 64, 160)
+    other = make_color_bundle(tmp_path / "other", ONTOLOGY, 32, 160)
+    wrong = Segmenter(bundle, load_engine(other, backend="onnxruntime", device="cpu", threads=1))
+    with pytest.raises(EngineError):
+        wrong.segment(frame(stripes(180, 320)))
+
+
+def test_images_that_are_not_rgb_are_refused(segmenter):
+    with pytest.raises(ImageError):
+        segmenter.segment(Frame(np.zeros((20, 30), np.uint8), 0, "c"))
+    with pytest.raises(ImageError):
+        segmenter.segment(Frame(np.zeros((20, 30, 3), np.float32), 0, "c"))
