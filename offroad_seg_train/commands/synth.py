@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from offroad_seg.cli.command import Command
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rate", type=float, default=10.0, metavar="HZ", help="images per second (default 10)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="which deserts (default 0)")
+    parser.add_argument(
+        "--bag-seed", type=int, metavar="K", help="which desert the drive is in (default: --seed)"
+    )
     parser.add_argument("--width", type=int, default=480, help="pixels (default 480)")
     parser.add_argument("--height", type=int, default=270, help="pixels (default 270)")
     parser.add_argument("--depth", action="store_true", help="also write 16-bit depth in millimetres")
@@ -47,12 +53,13 @@ def run(args: argparse.Namespace) -> int:
     if args.bag is not None:
         # Before the pictures, which take longer.
         check_bag_path(args.bag, overwrite=args.overwrite)
-    size = {"seed": args.seed, "width": args.width, "height": args.height, "workers": args.workers}
+    size = {"width": args.width, "height": args.height, "workers": args.workers}
     if args.out is not None:
-        write_dataset(args.out, args.images, overwrite=args.overwrite, depth=args.depth, **size)
+        write_dataset(args.out, args.images, args.seed, overwrite=args.overwrite, depth=args.depth, **size)
         print(f"{args.images} pictures with masks: {args.out}")
     if args.bag is not None:
-        write_bag(args.bag, args.seconds, args.rate, overwrite=args.overwrite, **size)
+        bag_seed = args.seed if args.bag_seed is None else args.bag_seed
+        write_bag(args.bag, args.seconds, args.rate, bag_seed, overwrite=args.overwrite, **size)
         print(f"a drive of {args.seconds:g} s: {args.bag}")
     return 0
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from offroad_seg.types import JsonDict
 
 ONTOLOGY = "duality_desert"
-_MOST_PER_WORLD = 24
+_MOST_PER_WORLD = 40
 _WORLDS_WANTED = 12
 _LARGEST_MM = 65535
 MIN_SIDE = 16
@@ -69,7 +69,9 @@ def write_dataset(
     overwrite: bool = False,
     depth: bool = False,
 ) -> Path:
-    """Write ``out/Color_Images/*.png``, ``out/Segmentation/*.png`` (16-bit raw values), ``camera.yaml``, ``frames.jsonl``.
+    """Write pictures and masks: ``out/Color_Images/*.png``, ``out/Segmentation/*.png`` (16-bit raw values).
+
+    Beside them ``camera.yaml`` (calibration) and ``frames.jsonl`` (world, pose and sun of each picture).
 
     The same arguments give the same pictures, whatever the number of workers. Names sort by world, so that a split by
     blocks separates worlds.

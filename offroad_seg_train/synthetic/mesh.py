@@ -42,7 +42,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
         np.concatenate([m.vertices_N3 for m in meshes]),
         np.concatenate([m.normals_N3 for m in meshes]),
         np.concatenate([m.colors_N3 for m in meshes]),
-        np.concatenate([m.faces_M3 + np.int32(o) for m, o in zip(meshes, offsets)]),
+        np.concatenate([m.faces_M3 + np.int32(o) for m, o in zip(meshes, offsets[:-1], strict=True)]),
     )
 
 
@@ -173,7 +173,10 @@ def tube(path_P3: F64, radius_P: F64, sides: int, color_P3: F64) -> Mesh:
         )
         for i in range(p)
     ]
-    colors = np.concatenate([np.repeat(color_P3, sides, 0), np.repeat(color_P3, sides + 1, 0)])
+    # Bark is mottled: a fixed pattern over the wall's corners.
+    mottle = 0.78 + 0.11 * ((np.arange(p)[:, None] * 3 + np.arange(sides)[None] * 7) % 5)
+    wall_c = (color_P3[:, None] * mottle[..., None]).reshape(-1, 3)
+    colors = np.concatenate([wall_c, np.repeat(color_P3, sides + 1, 0)])
     return Mesh(
         np.concatenate([wall_v, lid_v]).astype(np.float32),
         np.concatenate([wall_n, lid_n]).astype(np.float32),

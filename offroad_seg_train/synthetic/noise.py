@@ -63,11 +63,11 @@ def field_tile() -> NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def cloud_tile() -> NDArray[np.float32]:
     """Heaped clouds, shape (TILE, TILE, 2): density and its blur, each of mean 0 and deviation 1."""
-    base = fractal_tile(31, 3.1, lowest=5.0)
+    base = fractal_tile(31, 3.4, lowest=4.0)
     # Folding noise at its zero crossings gives the cauliflower edges of cumulus.
     billow = -np.abs(fractal_tile(32, 2.6, lowest=10.0))
     fine = -np.abs(fractal_tile(33, 2.2, lowest=28.0))
-    density = base + 0.55 * billow + 0.30 * fine
+    density = base + 0.50 * billow + 0.16 * fine
     density = (density - density.mean()) / density.std()
     blurred = ndimage.gaussian_filter(density, 7.0, mode="wrap")
     return np.ascontiguousarray(np.stack([density, blurred], -1).astype(np.float32))
@@ -75,7 +75,7 @@ def cloud_tile() -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def _relief_coefficients() -> NDArray[np.float32]:
-    tile = fractal_tile(41, 3.6, size=512, lowest=2.0)
+    tile = fractal_tile(41, 4.0, size=512, lowest=2.0)
     return ndimage.spline_filter(tile, order=3, mode="grid-wrap").astype(np.float32)
 
 

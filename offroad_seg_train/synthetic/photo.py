@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     F32 = NDArray[np.float32]
 
 
-def develop(radiance_HW3: F32, exposure: float, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+def develop(radiance_HW3: F32, exposure: F32, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Linear radiance (H, W, 3) → sRGB picture (H, W, 3) uint8.
 
     Args:
         radiance_HW3: Linear RGB ≥ 0.
-        exposure: Factor before the tone curve.
+        exposure: Factor on each channel before the tone curve, shape (3,).
         noise: Deviation of the sensor's noise in a mid grey, as a share of full scale.
         rng: For the noise.
     """
     height, width = radiance_HW3.shape[:2]
-    light = radiance_HW3 * np.float32(exposure)
+    light = (radiance_HW3 * exposure).astype(np.float32)
     # Light that scatters in the lens: bright sky bleeds a little over dark edges.
     bloom = cv2.GaussianBlur(np.minimum(light, 6.0), (0, 0), width / 60.0)
     light = 0.955 * light + 0.045 * bloom

@@ -96,7 +96,7 @@ def lush_bush(rng: np.random.Generator, palette: Palette, leaves: int, size: flo
         palette: Colours.
         leaves: Their number.
         size: The leaves' length, metres.
-        core: Subdivisions of the dark balls inside; 1 close by, 0 far away.
+        core: How many dark balls of 20 triangles fill it.
     """
     centres, radii = _lobed_dome(rng, 6)
     lobe = rng.integers(len(centres), size=leaves)
@@ -110,30 +110,37 @@ def lush_bush(rng: np.random.Generator, palette: Palette, leaves: int, size: flo
     shape = unit(at - np.array([0, 0, 0.15]))
     normal = 0.75 * shape + 0.35 * out + rng.normal(0, 0.22, (leaves, 3))
     # What lies deep or low in the bush sees little sky.
-    light = (0.35 + 0.65 * depth**3) * (0.5 + 0.5 * np.clip(at[:, 2] / 0.7, 0, 1))
+    light = (0.45 + 0.55 * depth**3) * (0.55 + 0.45 * np.clip(at[:, 2] / 0.7, 0, 1))
     share = rng.uniform(0, 1, (leaves, 1)) ** 1.5
     hue = np.asarray(palette.lush) * (1 - share) + np.asarray(palette.lush_light) * share
     color = hue * light[:, None] * np.exp(rng.normal(0, 0.16, (leaves, 1)))
-    length = size * rng.uniform(0.7, 1.3, leaves)
+    length = size * rng.uniform(0.6, 1.5, leaves)
     leaf = blades(
         at,
         at + along * length[:, None],
         along * 0,
-        length * 0.55,
+        length * 0.42,
         side,
         normal,
         color * 0.75,
         color * 1.15,
         1,
     )
-    return join([leaf, _core(centres, radii * 0.72, np.asarray(palette.lush) * 0.22, core)])
+    return join(
+        [
+            leaf,
+            _core(
+                centres[:core], radii[:core] * (0.72 if core > 1 else 1.2), np.asarray(palette.lush) * 0.40
+            ),
+        ]
+    )
 
 
-def _core(centres: F64, radii: F64, color: NDArray[np.floating], subdivisions: int) -> Mesh:
+def _core(centres: F64, radii: F64, color: NDArray[np.floating]) -> Mesh:
     """Dark balls inside a bush, so that one does not look through it."""
-    ball = trimesh.creation.icosphere(subdivisions=subdivisions)
+    ball = trimesh.creation.icosphere(subdivisions=0)
     parts = []
-    for centre, radius in zip(centres, radii):
+    for centre, radius in zip(centres, radii, strict=True):
         v = ball.vertices * radius + centre
         colors = np.repeat(np.asarray(color, np.float32)[None], len(v), 0)
         parts.append(
@@ -184,7 +191,7 @@ def flower(rng: np.random.Generator, palette: Palette, stems: int, which: int, p
         + np.array([0, 0, 0.35])
     )
     across = -np.sin(angle)[:, None] * first[owner] + np.cos(angle)[:, None] * second[owner]
-    size = np.repeat(rng.uniform(0.030, 0.055, stems), petals)
+    size = np.repeat(rng.uniform(0.020, 0.036, stems), petals)
     color = _tints(rng, palette.blossoms[which], stems, 0.12)[owner]
     # The wide end is outside: a blade that begins at the petal's rim and narrows toward the stem.
     petal = blades(

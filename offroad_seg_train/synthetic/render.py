@@ -13,8 +13,8 @@ import numpy as np
 from offroad_seg.camera import CameraModel
 from offroad_seg_train.synthetic.photo import develop
 from offroad_seg_train.synthetic.raycast import Hits
-from offroad_seg_train.synthetic.shading import classify, haze, shade, surface
-from offroad_seg_train.synthetic.sky import clear_sky, sky
+from offroad_seg_train.synthetic.shading import haze, shade, surface
+from offroad_seg_train.synthetic.sky import air, sky
 from offroad_seg_train.synthetic.world import PLANT
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     F32 = NDArray[np.float32]
 
 # Offsets in pixels of the extra rays at edges; with the middle they form a rotated grid.
-_EXTRA = ((0.38, 0.12), (-0.12, 0.38), (-0.38, -0.22))
+_EXTRA = ((0.36, -0.20), (-0.26, 0.36))
+_JUMP = 0.10
 _MILD_D = (-0.045, 0.008, 0.0004, -0.0003, 0.0)
 
 
@@ -84,69 +85,66 @@ def render(
     origin = world_T_optical.translation_3.astype(np.float32)
     directions = _rays(camera, (0.0, 0.0)) @ rotation.T
     hits = world.scene.cast(np.broadcast_to(origin, directions.shape), directions)
-    labels = np.full(height * width, world.ontology.id_of("Sky"), np.uint8)
     seen = hits.triangle_N >= 0
-    points = origin + directions[seen] * hits.distance_N[seen, None]
-    labels[seen] = classify(world, hits.triangle_N[seen], points)
     depth = np.where(seen, hits.distance_N, np.float32(np.nan)).astype(np.float32)
-
-    radiance = _radiance(world, origin, directions, hits, rng)
-    edges = np.flatnonzero(_edges(world, hits, labels, height, width))
+    radiance, labels = _look(world, origin, directions, hits, rng)
+    edges = np.flatnonzero(_edges(world, hits, radiance, height, width))
     total = radiance[edges].copy()
     for offset in _EXTRA:
         more = _rays(camera, offset)[edges] @ rotation.T
         again = world.scene.cast(np.broadcast_to(origin, more.shape), more)
-        total += _radiance(world, origin, more, again, rng)
+        total += _look(world, origin, more, again, rng)[0]
     radiance[edges] = total / (1 + len(_EXTRA))
     image = develop(radiance.reshape(height, width, 3), world.style.exposure * exposure, noise, rng)
     return Picture(image, labels.reshape(height, width), depth.reshape(height, width))
 
 
-def _edges(
-    world: World, hits: Hits, labels_N: NDArray[np.uint8], height: int, width: int
-) -> NDArray[np.bool_]:
-    """Pixels where a single ray would look jagged: plants, and wherever depth or class jumps."""
-    plant = np.zeros(len(labels_N), bool)
+def _edges(world: World, hits: Hits, radiance_N3: F32, height: int, width: int) -> NDArray[np.bool_]:
+    """Pixels where one ray looks jagged: plants, and wherever the light differs from a neighbour's."""
     seen = hits.triangle_N >= 0
+    plant = np.zeros(len(seen), bool)
     plant[seen] = world.triangle_kind_F[hits.triangle_N[seen]] == PLANT
-    inverse = np.where(seen, 1.0 / np.maximum(hits.distance_N, 1e-3), 0.0).reshape(height, width)
-    ids = labels_N.reshape(height, width)
+    # The root evens out what the tone curve does to bright and dark.
+    light = np.sqrt(radiance_N3 @ np.array([0.3, 0.6, 0.1], np.float32)).reshape(height, width)
     jump = np.zeros((height, width), bool)
-    for axis in (0, 1):
-        step = np.abs(np.diff(inverse, axis=axis)) > 0.04 * np.minimum(
-            np.take(inverse, range(1, inverse.shape[axis]), axis),
-            np.take(inverse, range(inverse.shape[axis] - 1), axis),
-        )
-        step |= np.diff(ids.astype(np.int16), axis=axis) != 0
-        first, second = ((slice(None, -1),), (slice(1, None),)) if axis == 0 else (
-            (slice(None), slice(None, -1)), (slice(None), slice(1, None)),
-        )  # fmt: skip
-        jump[first] |= step
-        jump[second] |= step
-    return jump.ravel() | plant
+    across = np.abs(np.diff(light, axis=1)) > _JUMP
+    down = np.abs(np.diff(light, axis=0)) > _JUMP
+    jump[:, 1:] |= across
+    jump[:, :-1] |= across
+    jump[1:] |= down
+    jump[:-1] |= down
+    # The sky is smooth by itself; its edge against things counts from their side.
+    return (jump.ravel() & (seen | ~_far_from(seen, height, width))) | plant
 
 
-def _radiance(world: World, origin: F32, directions_N3: F32, hits: Hits, rng: np.random.Generator) -> F32:
+def _far_from(seen_N: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """Sky pixels with no thing beside them."""
+    grown = cv2.dilate(seen_N.reshape(height, width).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(grown.ravel() == 0)
+
+
+def _look(
+    world: World, origin: F32, directions_N3: F32, hits: Hits, rng: np.random.Generator
+) -> tuple[F32, NDArray[np.uint8]]:
+    """Radiance (N, 3) and class ids (N,) along rays."""
     length = np.linalg.norm(directions_N3, axis=1)
     unit = directions_N3 / length[:, None]
-    out = np.empty((len(unit), 3), np.float32)
+    radiance = np.empty((len(unit), 3), np.float32)
+    labels = np.full(len(unit), world.ontology.id_of("Sky"), np.uint8)
     seen = hits.triangle_N >= 0
     away = np.flatnonzero(~seen)
-    out[away] = sky(world.style, world.terrain.cover_frame, unit[away])
+    radiance[away] = sky(world.style, world.terrain.cover_frame, unit[away])
     at = np.flatnonzero(seen)
     if len(at) == 0:
-        return out
+        return radiance, labels
     met = Hits(hits.triangle_N[at], hits.share_N2[at], hits.distance_N[at])
     distance = met.distance_N * length[at]
     points = (origin + directions_N3[at] * met.distance_N[:, None]).astype(np.float32)
     what = surface(world, met, points, distance)
     color = shade(world, what, unit[at], rng)
-    # The haze has the colour of the sky low above the horizon in the same direction.
-    level = unit[at].copy()
-    level[:, 2] = 0.06
-    level /= np.linalg.norm(level, axis=1, keepdims=True)
-    out[at] = haze(color, distance, world.style.haze_m, clear_sky(world.style, level))
-    return out
+    radiance[at] = haze(color, distance, world.style.haze_m, air(world.style, unit[at]))
+    labels[at] = what.class_N
+    return radiance, labels
 
 
 def write_png(path: str, image: NDArray[np.generic]) -> None:

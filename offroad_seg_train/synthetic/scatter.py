@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Beyond the detailed square things are coarse; past this they would be smaller than a pixel.
 OUTER_HALF = 230.0
-NEAR, MIDDLE = 10.0, 28.0
+NEAR, MIDDLE = 8.0, 24.0
 
 
 @dataclass
@@ -75,7 +75,7 @@ def _candidates(
         xy = xy[(np.abs(xy) > hole).any(1)]
         distance = np.full(len(xy), 99.0)
     else:
-        distance = np.minimum(terrain.trail_distance(xy[:, 0], xy[:, 1], 60.0), 99.0)
+        distance = terrain.near_trail(xy[:, 0], xy[:, 1])
     off = np.clip((distance - 0.9) / 1.0, 0.0, 1.0)
     return Places(xy, distance, terrain.cover(xy[:, 0], xy[:, 1], off))
 
@@ -129,16 +129,16 @@ def _grass(rng: np.random.Generator, style: Style, terrain: Terrain, things: Thi
     p = style.palette
     levels = (
         # tufts per m², blades, width (m), segments, size
-        (4.0, [plants.grass_tuft(rng, p, 20, 0.012, 2) for _ in range(4)], 1.0),
-        (2.2, [plants.grass_tuft(rng, p, 14, 0.022, 1) for _ in range(3)], 1.1),
-        (1.1, [plants.grass_tuft(rng, p, 8, 0.045, 1) for _ in range(3)], 1.35),
+        (4.0, [plants.grass_tuft(rng, p, 20, 0.010, 2) for _ in range(4)], 1.0),
+        (1.8, [plants.grass_tuft(rng, p, 10, 0.025, 1) for _ in range(3)], 1.1),
+        (0.8, [plants.grass_tuft(rng, p, 7, 0.050, 1) for _ in range(3)], 1.35),
     )
     places = _candidates(rng, terrain, levels[0][0], HALF)
     dense = np.clip(places.cover_K3[:, 0] * 1.15, 0.0, 1.0) + 0.05 * (places.trail_K > 1.2)
     draw = rng.uniform(size=len(places))
-    for band, (per_m2, models, size) in zip(_bands(places), levels):
+    for band, (per_m2, models, size) in zip(_bands(places), levels, strict=True):
         chosen = places.take(band & (draw < dense * per_m2 / levels[0][0]))
-        height = size * (0.55 + 0.6 * chosen.cover_K3[:, 0]) * rng.uniform(0.6, 1.35, len(chosen))
+        height = size * (0.52 + 0.5 * chosen.cover_K3[:, 0]) * rng.uniform(0.6, 1.35, len(chosen))
         # A rutted trail is grazed: grass at its rim is low.
         height *= np.clip(0.45 + 0.25 * chosen.trail_K, 0.45, 1.0)
         things.parts += [("Dry Grass", m) for m in _plant(rng, terrain, chosen, models, height, spread=0.16)]
@@ -168,7 +168,7 @@ def _ring(
     places = _candidates(rng, terrain, per_m2, HALF)
     size = rng.uniform(*sizes, len(places))
     stays = (places.trail_K > clear + radius * size) & (rng.uniform(size=len(places)) < keep(places))
-    for band, lot in zip(_bands(places, (14.0, 34.0)), models):
+    for band, lot in zip(_bands(places, (13.0, 32.0)), models, strict=True):
         mask = band & stays
         chosen = places.take(mask)
         things.parts += [(name, m) for m in _plant(rng, terrain, chosen, lot, size[mask], spread=spread)]
@@ -182,19 +182,19 @@ def _ring(
 def _bushes(rng: np.random.Generator, style: Style, terrain: Terrain, things: Things) -> None:
     p = style.palette
     lush = (
-        [plants.lush_bush(rng, p, 800, 0.085, 1) for _ in range(4)],
-        [plants.lush_bush(rng, p, 260, 0.15, 0) for _ in range(3)],
-        [plants.lush_bush(rng, p, 60, 0.32, 0) for _ in range(2)],
+        [plants.lush_bush(rng, p, 900, 0.072, 6) for _ in range(4)],
+        [plants.lush_bush(rng, p, 200, 0.15, 3) for _ in range(3)],
+        [plants.lush_bush(rng, p, 34, 0.38, 1) for _ in range(2)],
     )
     _ring(
-        rng, terrain, things, "Lush Bushes", style.bushes / 100 * 1.8, 0.7,
+        rng, terrain, things, "Lush Bushes", style.bushes / 100 * 1.5, 0.5,
         lambda at: 0.25 + 0.75 * np.abs(at.cover_K3[:, 0].astype(np.float64) - 0.3), lush,
         sizes=(0.55, 1.7), radius=0.70, clear=1.7,
     )  # fmt: skip
     dry = (
-        [plants.dry_bush(rng, p, 260, 0.012) for _ in range(4)],
-        [plants.dry_bush(rng, p, 110, 0.024) for _ in range(3)],
-        [plants.dry_bush(rng, p, 36, 0.060) for _ in range(2)],
+        [plants.dry_bush(rng, p, 220, 0.013) for _ in range(4)],
+        [plants.dry_bush(rng, p, 80, 0.028) for _ in range(3)],
+        [plants.dry_bush(rng, p, 26, 0.070) for _ in range(2)],
     )
     _ring(
         rng, terrain, things, "Dry Bushes", style.dry_bushes / 100, 0.5,
@@ -218,15 +218,17 @@ def _trees(rng: np.random.Generator, style: Style, terrain: Terrain, things: Thi
 def _rocks(rng: np.random.Generator, style: Style, terrain: Terrain, things: Things) -> None:
     p = style.palette
     models = (
-        [stones.rock(rng, p, 3) for _ in range(5)],
-        [stones.rock(rng, p, 2) for _ in range(4)],
-        [stones.rock(rng, p, 1) for _ in range(3)],
+        [stones.rock(rng, p, 3) for _ in range(4)],
+        [stones.rock(rng, p, 2) for _ in range(5)],
+        [stones.rock(rng, p, 1) for _ in range(4)],
+        [stones.rock(rng, p, 0) for _ in range(4)],
     )
     # Many small ones, few big ones: two lots.
-    for share, sizes, clear in ((0.75, (0.30, 0.8), 1.6), (0.25, (0.8, 2.4), 2.4)):
+    for share, sizes, clear, finest in ((0.75, (0.30, 0.8), 1.6, 1), (0.25, (0.8, 2.4), 2.4, 0)):
         _ring(
             rng, terrain, things, "Rocks", style.rocks / 100 * share, 0.5,
-            lambda at: 0.45 + 0.55 * at.cover_K3[:, 1].astype(np.float64), models,
+            lambda at: 0.45 + 0.55 * at.cover_K3[:, 1].astype(np.float64),
+            (models[finest], models[finest + 1], models[min(finest + 2, 3)]),
             sizes=sizes, radius=0.5, clear=clear,
         )  # fmt: skip
 
@@ -242,8 +244,9 @@ def _logs(rng: np.random.Generator, style: Style, terrain: Terrain, things: Thin
     trail = np.concatenate([places.trail_K, distance])
     everything = Places(xy, trail, np.zeros((len(xy), 3), np.float32))
     chosen = everything.take(trail > 3.2)
-    for model in (stones.log(rng, p) for _ in range(4)):
-        lot = chosen.take(rng.uniform(size=len(chosen)) < 0.25)
+    which = rng.integers(4, size=len(chosen))
+    for k in range(4):
+        model, lot = stones.log(rng, p), chosen.take(which == k)
         if len(lot) == 0:
             continue
         size = rng.uniform(0.8, 1.5, len(lot))
@@ -260,14 +263,14 @@ def _directions(rng: np.random.Generator, n: int) -> F64:
 def _flowers(rng: np.random.Generator, style: Style, terrain: Terrain, things: Things) -> None:
     p = style.palette
     levels = (
-        (3.2, [plants.flower(rng, p, 14, k % 2, 5) for k in range(4)], 1.0),
-        (2.0, [plants.flower(rng, p, 8, k % 2, 4) for k in range(2)], 1.25),
-        (0.8, [plants.flower(rng, p, 5, k % 2, 3) for k in range(2)], 1.8),
+        (2.6, [plants.flower(rng, p, 11, k % 2, 5) for k in range(4)], 1.0),
+        (1.4, [plants.flower(rng, p, 7, k % 2, 4) for k in range(2)], 1.25),
+        (0.5, [plants.flower(rng, p, 5, k % 2, 3) for k in range(2)], 1.8),
     )
     places = _candidates(rng, terrain, levels[0][0], HALF)
     dense = places.cover_K3[:, 2] + 0.004 * (places.trail_K > 1.5)
     draw = rng.uniform(size=len(places))
-    for band, (per_m2, models, size) in zip(_bands(places), levels):
+    for band, (per_m2, models, size) in zip(_bands(places), levels, strict=True):
         chosen = places.take(band & (draw < dense * per_m2 / levels[0][0]))
         height = size * rng.uniform(0.7, 1.5, len(chosen))
         things.parts += [("Flowers", m) for m in _plant(rng, terrain, chosen, models, height)]
@@ -276,11 +279,11 @@ def _flowers(rng: np.random.Generator, style: Style, terrain: Terrain, things: T
 def _clutter(rng: np.random.Generator, style: Style, terrain: Terrain, things: Things) -> None:
     p = style.palette
     models = [stones.pebble(rng, p) for _ in range(6)]
-    places = _candidates(rng, terrain, 5.0, HALF)
+    places = _candidates(rng, terrain, 9.0, HALF)
     dense = places.cover_K3[:, 1] ** 1.5 + 0.015 * (places.trail_K > 1.0)
-    reach = np.array([1.0, 0.30, 0.06])[np.digitize(places.trail_K, [8.0, 20.0])]
+    reach = np.array([1.0, 0.16, 0.02])[np.digitize(places.trail_K, [8.0, 20.0])]
     chosen = places.take(rng.uniform(size=len(places)) < dense * reach)
-    size = np.exp(rng.normal(np.log(0.085), 0.45, len(chosen))) * np.where(chosen.trail_K > 8.0, 1.5, 1.0)
+    size = np.exp(rng.normal(np.log(0.09), 0.45, len(chosen))) * np.where(chosen.trail_K > 8.0, 1.5, 1.0)
     things.parts += [("Ground Clutter", m) for m in _plant(rng, terrain, chosen, models, size, spread=0.2)]
     sticks = [stones.litter(rng, p) for _ in range(3)]
     places = _candidates(rng, terrain, 0.10, HALF)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     F32 = NDArray[np.float32]
 
 # Half the sun's width in the sky is 0.27°; a little more reads as soft shadow at this resolution.
-_SUN_RADIUS = 0.008
+_SUN_RADIUS = 0.005
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,6 @@ class Surface:
     open_N: F32
     kind_N: NDArray[np.uint8]
     class_N: NDArray[np.uint8]
-
-
-def classify(world: World, triangles_N: NDArray[np.integer], points_N3: F32) -> NDArray[np.uint8]:
-    """Class ids of points on triangles."""
-    ids = world.triangle_class_F[triangles_N]
-    ground = np.flatnonzero(world.triangle_kind_F[triangles_N] == GROUND)
-    cover = world.ground_cover(points_N3[ground, 0], points_N3[ground, 1])
-    ids[ground] = world.ground_classes(cover)
-    return ids
 
 
 def surface(world: World, hits: Hits, points_N3: F32, distance_N: F32) -> Surface:
@@ -104,7 +95,7 @@ def _ground(
     raster = world.raster(x, y)
     off_trail = smoothstep(0.9, 1.9, raster[:, 0])
     cover = world.terrain.cover(x, y, off_trail)
-    wide = sample(detail_tile(), frame, x, y, 61.0)
+    wide = sample(detail_tile(), frame, x, y, 61.0) * _fade(distance_N, 300.0)
     middle = sample(detail_tile(), frame, x + 7.0, y, 13.0)
     fine = sample(detail_tile(), frame, y, x + 3.0, 2.6)
     near, close = _fade(distance_N, 30.0), _fade(distance_N, 9.0)
@@ -131,6 +122,10 @@ def _ground(
     sparse = smoothstep(1.75, 2.2, fine[:, 3:] + 0.3 * middle[:, 3:]) * close
     albedo = albedo * (1 - 0.55 * sparse) + p.stone_other * 0.8 * 0.55 * sparse
 
+    # The far ranges show their strata.
+    layers = np.sin(points_N3[:, 2:] * 0.33 + 1.6 * wide[:, :1]) + 0.6 * np.sin(points_N3[:, 2:] * 0.9)
+    albedo *= 1.0 + 0.11 * layers * smoothstep(150.0, 400.0, distance_N)[:, None]
+
     rough = 0.10 + 0.16 * stony + 0.08 * grassy - 0.05 * trail
     bump = middle[:, 1:3] * 0.5 * near + fine[:, 1:3] * close
     normals_N3 = normals_N3.copy()
@@ -152,7 +147,9 @@ def shade(world: World, s: Surface, directions_N3: F32, rng: np.random.Generator
     jitter = rng.normal(0, _SUN_RADIUS, (len(maybe), 3)).astype(np.float32)
     # Off the surface along its normal and toward the sun, so that it does not shade itself.
     start = s.points_N3[maybe] + 0.004 * sun
-    start += np.where(plant[maybe, None], 0.0, 0.006) * s.normals_N3[maybe]
+    # The ground's shading normals are smoother than its triangles: near the terminator they would stripe.
+    lift = np.choose(s.kind_N[maybe], np.array([0.04, 0.0, 0.008], np.float32))
+    start += lift[:, None] * s.normals_N3[maybe]
     lit[maybe] = ~world.scene.occluded(start.astype(np.float32), sun + jitter)
     through = np.where(plant, 0.28 * np.clip(directions_N3 @ sun, 0, 1) ** 2, 0.0)
     direct = (lit * (lambert + through))[:, None] * style.sun_color

@@ -30,6 +30,15 @@ def clear_sky(style: Style, directions_N3: F32) -> F32:
     return (color + style.sun_color * disc).astype(np.float32)
 
 
+def air(style: Style, directions_N3: F32) -> F32:
+    """What the air itself sends toward the viewer along level views: the horizon's colour, brighter below the sun."""
+    toward = np.clip(directions_N3 @ style.sun_3.astype(np.float32), 0.0, 1.0)
+    glow = 0.09 * toward**4
+    share = np.float32(np.exp(-0.06 * 4.2))
+    base = style.sky_zenith * (1 - share) + style.sky_horizon * share
+    return (base + glow[:, None] * style.sun_color).astype(np.float32)
+
+
 def sky(style: Style, frame: Frame2D, directions_N3: F32) -> F32:
     """Radiance with clouds, shape (N, 3), of unit directions."""
     color = clear_sky(style, directions_N3)
@@ -46,7 +55,7 @@ def sky(style: Style, frame: Frame2D, directions_N3: F32) -> F32:
     u, v = frame.uv(px, py, style.cloud_period)
     density = sample_uv(cloud_tile(), u, v)
     threshold = _threshold(style.clouds)
-    cover = smoothstep(threshold, threshold + 0.55, density[:, 0])
+    cover = smoothstep(threshold, threshold + 0.95, density[:, 0])
     # Thickness toward the sun: edges that face it shine, the far side is grey.
     sun = style.sun_3 / max(np.linalg.norm(style.sun_3[:2]), 0.2)
     shift = 0.018 * TILE
@@ -54,11 +63,11 @@ def sky(style: Style, frame: Frame2D, directions_N3: F32) -> F32:
     sv = -frame.sin * sun[0] + frame.cos * sun[1]
     ahead = sample_uv(cloud_tile(), (u + su * shift) % TILE, (v + sv * shift) % TILE)
     thick = np.clip(0.55 * density[:, 1] + 0.45 * ahead[:, 1] - threshold + 0.35, 0.0, 3.0)
-    lit = np.exp(-0.85 * thick)[:, None]
+    lit = np.exp(-0.60 * thick)[:, None]
     toward = np.clip(d @ style.sun_3.astype(np.float32), 0.0, 1.0)[:, None]
-    bright = style.sun_color * (0.30 + 0.16 * toward**4) * lit
-    shade = 0.55 * style.sky_horizon + 0.45 * style.ambient
-    cloud = bright + shade * (0.62 + 0.38 * lit)
+    bright = style.sun_color * (0.33 + 0.16 * toward**4) * lit
+    shade = 0.6 * style.sky_horizon + 0.4 * style.ambient
+    cloud = bright + shade * (0.50 + 0.35 * lit)
     fade = smoothstep(0.015, 0.16, d[:, 2])
     alpha = (0.94 * cover * fade)[:, None]
     color[high] = color[high] * (1 - alpha) + cloud * alpha

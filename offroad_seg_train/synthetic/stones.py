@@ -38,12 +38,16 @@ def rock(rng: np.random.Generator, palette: Palette, subdivisions: int) -> Mesh:
     light = 0.62 + 0.38 * height
     stain = 1.0 + 0.14 * np.cos(v @ direction[0] * 11 + 3 * np.cos(v @ direction[1] * 7))
     colors = base[None] * (light * stain)[:, None]
-    # Smooth normals mixed with the faces' own: worn edges, not a ball.
+    # Each face has its own corners, whose normals lie between the face's and the smooth ones: worn edges.
+    corners = np.asarray(ball.faces).ravel()
+    flat = np.repeat(np.asarray(shape.face_normals), 3, 0)
+    normals = unit(0.55 * flat + 0.45 * np.asarray(shape.vertex_normals)[corners])
+    v, colors = v[corners], colors[corners]
     return Mesh(
         v.astype(np.float32),
-        np.asarray(shape.vertex_normals, np.float32),
+        normals.astype(np.float32),
         np.clip(colors, 0, 1).astype(np.float32),
-        np.asarray(ball.faces, np.int32),
+        np.arange(len(corners), dtype=np.int32).reshape(-1, 3),
     )
 
 

@@ -56,8 +56,8 @@ class Style:
         haze_m: Distance over which the view fades by 1/e, metres.
         clouds: Share of the sky that clouds cover, 0–1.
         cloud_period: Size of the cloud pattern on the cloud plane, in units of its height.
-        exposure: Factor before the tone curve.
-        relief_m: Deviation of the hills' height, metres.
+        exposure: Factor on each channel before the tone curve, shape (3,): brightness and white balance.
+        relief_m: Deviation of the hills' height, metres; less where the trail would become too steep.
         mountains_m: Height of the far ranges, metres.
         mesas: Whether the far ranges have flat tops.
         grass: Share of the ground that is grassland, 0–1.
@@ -79,7 +79,7 @@ class Style:
     haze_m: float
     clouds: float
     cloud_period: float
-    exposure: float
+    exposure: Color
     relief_m: float
     mountains_m: float
     mesas: bool
@@ -96,20 +96,20 @@ class Style:
 
 _SOILS = (
     # soil, darker soil, trail, stone, other stone
-    ((186, 134, 94), (150, 100, 68), (204, 160, 122), (178, 122, 88), (146, 112, 92)),  # red-brown Mojave
+    ((182, 138, 104), (148, 106, 78), (200, 162, 130), (176, 128, 98), (146, 116, 98)),  # red-brown Mojave
     ((206, 172, 126), (172, 136, 96), (220, 192, 152), (176, 150, 120), (140, 124, 108)),  # tan
-    ((194, 122, 78), (158, 88, 54), (208, 146, 104), (170, 98, 66), (132, 92, 76)),  # red rock
+    ((186, 124, 88), (152, 92, 64), (204, 150, 114), (170, 106, 78), (134, 98, 84)),  # red rock
     ((196, 178, 150), (162, 142, 114), (212, 198, 174), (160, 152, 140), (126, 118, 110)),  # pale grey
 )
 _GRASSES = (
-    ((222, 194, 128), (140, 110, 66)),
-    ((208, 170, 96), (126, 92, 52)),
+    ((216, 192, 138), (138, 112, 74)),
+    ((204, 172, 110), (126, 96, 60)),
     ((214, 200, 150), (138, 122, 82)),
 )
 _GREENS = (
-    ((92, 104, 66), (142, 150, 104)),  # sage
-    ((76, 98, 46), (128, 146, 76)),  # creosote
-    ((62, 92, 50), (112, 138, 74)),  # juniper
+    ((108, 122, 84), (164, 172, 128)),  # sage
+    ((98, 116, 62), (150, 162, 98)),  # creosote
+    ((84, 108, 66), (132, 152, 92)),  # juniper
 )
 _BLOSSOMS = (
     ((244, 200, 40), (250, 232, 120)),
@@ -132,9 +132,9 @@ def _palette(rng: np.random.Generator) -> Palette:
     green = _GREENS[rng.integers(len(_GREENS))]
     first, second = rng.choice(len(_BLOSSOMS), 2, replace=False)
     return Palette(
-        soil=_vary(rng, soil[0]),
+        soil=_vary(rng, soil[0]) * 0.86,
         soil_dark=_vary(rng, soil[1]),
-        trail=_vary(rng, soil[2]),
+        trail=_vary(rng, soil[2]) * 0.82,
         stone=_vary(rng, soil[3]),
         stone_other=_vary(rng, soil[4]),
         grass_tip=_vary(rng, grass[0]),
@@ -147,6 +147,18 @@ def _palette(rng: np.random.Generator) -> Palette:
         wood=_vary(rng, (150, 130, 110)),
         blossoms=(srgb(*_BLOSSOMS[first][0]), srgb(*_BLOSSOMS[second][1])),
     )
+
+
+def _exposure(palette: Palette, sun: NDArray[np.float64], sky: NDArray[np.float64], height: float) -> Color:
+    """A meter that looks at the ground, and half a white balance.
+
+    Most of what the meter asks for, so that dark deserts stay darker; half, so that evening light stays warm.
+    """
+    luma = np.array([0.21, 0.72, 0.07])
+    ground = float(luma @ (0.5 * (palette.soil + palette.grass_root) * (sun * height + sky)))
+    light = sun * height + sky
+    white = (float(luma @ light) / light) ** 0.5
+    return (white * (0.40 / ground) ** 0.75).astype(np.float32)
 
 
 def random_style(rng: np.random.Generator) -> Style:
@@ -162,6 +174,7 @@ def random_style(rng: np.random.Generator) -> Style:
     zenith = srgb(58, 112, 190) * (1 - 0.25 * low) * np.exp(rng.normal(0, 0.08))
     horizon = (1 - low) * srgb(182, 208, 232) + low * srgb(236, 208, 176)
     horizon = horizon * np.exp(rng.normal(0, 0.05))
+    palette = _palette(rng)
     ambient = (0.55 * zenith + 0.45 * horizon) * (1.05 + 0.15 * low)
     return Style(
         sun_3=sun,
@@ -172,17 +185,18 @@ def random_style(rng: np.random.Generator) -> Style:
         haze_m=float(np.exp(rng.uniform(np.log(500), np.log(2200)))),
         clouds=float(rng.choice([rng.uniform(0.0, 0.12), rng.uniform(0.2, 0.5)], p=[0.25, 0.75])),
         cloud_period=float(rng.uniform(9, 16)),
-        exposure=float(np.exp(rng.normal(0.0, 0.10))) * (1.0 + 0.25 * low),
-        relief_m=float(rng.uniform(0.8, 3.2)),
+        exposure=_exposure(palette, sun_color, ambient, float(sun[2]))
+        * np.float32(np.exp(rng.normal(0.0, 0.10))),
+        relief_m=float(rng.uniform(0.8, 3.4)),
         mountains_m=float(rng.uniform(15, 130)),
         mesas=bool(rng.random() < 0.35),
-        grass=float(rng.uniform(0.30, 0.62)),
-        clutter=float(rng.uniform(0.16, 0.36)),
-        bushes=float(rng.uniform(1.2, 3.4)),
-        dry_bushes=float(rng.uniform(0.8, 2.0)),
-        trees=float(rng.uniform(2.0, 5.5)),
-        rocks=float(rng.uniform(0.9, 2.6)),
+        grass=float(rng.uniform(0.38, 0.68)),
+        clutter=float(rng.uniform(0.18, 0.36)),
+        bushes=float(rng.uniform(1.8, 4.2)),
+        dry_bushes=float(rng.uniform(1.4, 3.0)),
+        trees=float(rng.uniform(3.0, 7.0)),
+        rocks=float(rng.uniform(2.0, 4.5)),
         logs=float(rng.uniform(2.0, 5.0)),
-        flowers=float(rng.uniform(0.04, 0.12)),
-        palette=_palette(rng),
+        flowers=float(rng.uniform(0.04, 0.11)),
+        palette=palette,
     )

@@ -80,12 +80,12 @@ def _bark(rng: np.random.Generator, palette: Palette, points: int) -> F64:
 
 def joshua_tree(rng: np.random.Generator, palette: Palette, detail: float) -> Mesh:
     """A forked trunk whose limbs end in rosettes of sword leaves; ``detail`` 1 is close by, 0.1 far away."""
-    sides = 8 if detail > 0.5 else 4
-    points = 5 if detail > 0.5 else 3
-    spikes = max(int(190 * detail), 14)
-    width = 0.045 / np.sqrt(max(detail, 0.06)) * 0.9
+    sides = 8 if detail > 0.5 else 4 if detail > 0.2 else 3
+    points = 5 if detail > 0.5 else 3 if detail > 0.2 else 2
+    spikes = max(int(300 * detail), 12)
+    width = 0.045 / np.sqrt(max(detail, 0.05))
     parts: list[Mesh] = []
-    trunk, radii = _limb(rng, np.array([0, 0, -0.2]), _UP, rng.uniform(1.3, 2.4), (0.24, 0.17), points)
+    trunk, radii = _limb(rng, np.array([0, 0, -0.2]), _UP, rng.uniform(1.3, 2.4), (0.27, 0.20), points)
     parts.append(tube(trunk, radii, sides, _bark(rng, palette, points)))
     level = [(trunk[-1], unit(trunk[-1] - trunk[-2]))]
     for depth in range(2 if detail < 0.3 else 3):
@@ -100,11 +100,11 @@ def joshua_tree(rng: np.random.Generator, palette: Palette, detail: float) -> Me
                 direction = unit(heading * 0.75 + out * rng.uniform(0.6, 1.0))
                 length = rng.uniform(0.55, 0.95) * (0.9**depth)
                 path, radius = _limb(
-                    rng, start, direction, length, (0.15 - 0.03 * depth, 0.12 - 0.025 * depth), points
+                    rng, start, direction, length, (0.18 - 0.03 * depth, 0.15 - 0.03 * depth), points
                 )
                 parts.append(tube(path, radius, sides, _bark(rng, palette, points)))
                 last = depth == (1 if detail < 0.3 else 2) or rng.random() < 0.25
-                parts.append(_spikes(rng, path, spikes if last else spikes // 3, 0.34, width, palette))
+                parts.append(_spikes(rng, path, spikes if last else spikes // 3, 0.38, width, palette))
                 if not last:
                     grown.append((path[-1], unit(path[-1] - path[-2])))
         level = grown
@@ -113,8 +113,8 @@ def joshua_tree(rng: np.random.Generator, palette: Palette, detail: float) -> Me
 
 def column_tree(rng: np.random.Generator, palette: Palette, detail: float) -> Mesh:
     """A single shaggy pole of 3–5 m, sometimes with an arm."""
-    points = 7 if detail > 0.5 else 3
-    sides = 8 if detail > 0.5 else 4
+    points = 7 if detail > 0.5 else 3 if detail > 0.2 else 2
+    sides = 8 if detail > 0.5 else 4 if detail > 0.2 else 3
     spikes = max(int(900 * detail), 40)
     width = 0.045 / np.sqrt(max(detail, 0.06))
     path, radii = _limb(rng, np.array([0, 0, -0.2]), _UP, rng.uniform(3.0, 5.0), (0.20, 0.13), points)
@@ -134,8 +134,8 @@ def column_tree(rng: np.random.Generator, palette: Palette, detail: float) -> Me
 
 def broad_tree(rng: np.random.Generator, palette: Palette, detail: float) -> Mesh:
     """A mesquite or juniper: a leaning trunk, limbs, and clouds of small leaves around their ends."""
-    sides = 8 if detail > 0.5 else 4
-    points = 5 if detail > 0.5 else 3
+    sides = 8 if detail > 0.5 else 4 if detail > 0.2 else 3
+    points = 5 if detail > 0.5 else 3 if detail > 0.2 else 2
     trunk, radii = _limb(
         rng, np.array([0, 0, -0.2]), _UP + rng.normal(0, 0.15, 3), rng.uniform(1.3, 2.0), (0.22, 0.15), points
     )

@@ -14,7 +14,7 @@ from offroad_seg_train.synthetic.noise import smoothstep
 from offroad_seg_train.synthetic.raycast import RayScene
 from offroad_seg_train.synthetic.scatter import Things, populate
 from offroad_seg_train.synthetic.style import Style, random_style
-from offroad_seg_train.synthetic.terrain import HALF, Terrain
+from offroad_seg_train.synthetic.terrain import HALF, RASTER, Terrain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     F32 = NDArray[np.float32]
 
-RASTER = 0.2
 GROUND = 0
 PLANT = 1
 SOLID = 2
@@ -130,11 +129,7 @@ def build_world(seed: tuple[int, ...], ontology: Ontology) -> World:
 
 
 def _raster(terrain: Terrain, things: Things) -> F32:
-    n = round(2 * HALF / RASTER)
-    off = np.full((n, n), 255, np.uint8)
-    pixels = ((terrain.trail.xy_N2 + HALF) / RASTER - 0.5).round().astype(np.int32)
-    cv2.polylines(off, [pixels.reshape(-1, 1, 2)], isClosed=True, color=0, thickness=1)
-    distance = cv2.distanceTransform(off, cv2.DIST_L2, 5) * RASTER
+    n = len(terrain.trail_HW)
     # Things keep the sky's light from the ground around them.
     shade = np.zeros((n, n), np.float32)
     grass = ((things.grass_xy_K2 + HALF) / RASTER).astype(int)
@@ -145,4 +140,6 @@ def _raster(terrain: Terrain, things: Things) -> F32:
         if -20 < centre[0] < n + 20 and -20 < centre[1] < n + 20:
             cv2.circle(shade, centre, max(1, round(radius * 0.8 / RASTER)), 1.6, thickness=-1)
     openness = 1.0 - 0.62 * np.clip(cv2.GaussianBlur(shade, (0, 0), 1.4), 0, 1)
-    return np.ascontiguousarray(np.stack([np.minimum(distance, 3.0), openness], -1).astype(np.float32))
+    return np.ascontiguousarray(
+        np.stack([np.minimum(terrain.trail_HW, 3.0), openness], -1).astype(np.float32)
+    )
