@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import array
-import time
 
 import cv2
 import numpy as np
@@ -110,23 +109,38 @@ def test_compressed_images_and_a_costmap_without_odometry(domain, bundle, image,
         assert send(data.tobytes()) in {stamp_ns(m.header) for m in client.got["labels"]}
 
 
-def test_a_network_that_gives_nan_is_counted_and_deactivated(domain, ontology, image, tmp_path):  # noqa: F811
-    """Its warm-up passes only on the bundle's own pixels: NaN shows with the first frame."""
+def test_a_network_that_gives_nan_is_refused_by_configure(domain, ontology, tmp_path):  # noqa: F811
     broken = make_color_bundle(tmp_path / "nan", ontology, 96, 160, sharpness=float("nan"))
+    with running_node(["--bundle", str(broken.path)], tmp_path / "log", ready="configure failed") as node:
+        assert "not finite" in node.log.read_text()
+
+
+def test_a_network_that_breaks_on_some_images(domain, ontology, image, tmp_path):  # noqa: F811
+    """A frame whose logits are not finite is dropped and counted; ten in a row, and the node deactivates itself."""
+    broken = make_color_bundle(tmp_path / "nan", ontology, 96, 160, poison=True)
+    bad = np.full_like(image, 255)
     arguments = ["--bundle", str(broken.path), *scene.mount_parameters()]
-    with running_node(arguments, tmp_path / "log", ready="[perception]") as node, Client() as client:
-        if "configure failed" in node.log.read_text():
-            client.wait_status("node", lambda level, m, _v: level == 2 and "finite" in m)
-            return
+    with running_node(arguments, tmp_path / "log") as node, Client() as client:
         client.connect()
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and "deactivating" not in node.log.read_text():
-            client.send_frame(image, scene.CAMERA)
-            client.spin(0.03)
+        client.reply(image, scene.CAMERA)
+        sent = set()
+        for _ in range(3):
+            sent.add(client.send_frame(bad, scene.CAMERA))
+            client.spin(0.05)
+        _, message, values = client.wait_status("inference", lambda level, *_: level == 2)
+        assert "not finite" in message
+        assert int(values["dropped.engine_error"]) >= 1
+        client.reply(image, scene.CAMERA)
+        client.wait_status("inference", lambda level, *_: level == 0)
+        for _ in range(100):
+            sent.add(client.send_frame(bad, scene.CAMERA))
+            client.spin(0.05)
+            if "deactivating" in node.log.read_text():
+                break
+        assert client.answer("labels", sent) is None
         assert client.state() == "inactive"
         _, message, _ = client.wait_status("node", lambda level, *_: level == 2)
-        assert "finite" in message
-        assert not client.got["labels"]
+        assert "not finite" in message
 
 
 def test_without_a_mount_or_tf_there_are_labels_but_no_costmap(domain, bundle, image, tmp_path):  # noqa: F811

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from offroad_seg.ontology import Ontology
 
 
-def color_model(ontology: Ontology, height: int, width: int, *, sharpness: float = 1e-2) -> bytes:
+def color_model(
+    ontology: Ontology, height: int, width: int, *, sharpness: float = 1e-2, poison: bool = False
+) -> bytes:
     """An ONNX graph under the graph contract: the class whose colour is nearest, with softmax confidence.
 
     Args:
@@ -27,18 +29,21 @@ def color_model(ontology: Ontology, height: int, width: int, *, sharpness: float
         height: Rows of the input.
         width: Columns of the input.
         sharpness: Logit = −sharpness × squared colour distance; NaN makes every logit NaN.
+        poison: A channel of 255 makes the pixel's logits NaN: a network that breaks on some images only.
     """
     colors = np.array([c.color for c in ontology.classes], np.float32)  # (C, 3)
     constants = {
         "weight": (2.0 * sharpness * colors.T).astype(np.float32),  # (3, C)
         "bias": (-sharpness * (colors**2).sum(axis=1)).astype(np.float32),
         "scale": np.array(255.0, np.float32),
+        **({"zero": np.array(0.0, np.float32), "axes": np.array([-1], np.int64)} if poison else {}),
     }
     nodes = [
         # −s|x − c|² without the term that is the same for every class.
         helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("MatMul", ["pixels", "weight"], ["product"]),
-        helper.make_node("Add", ["product", "bias"], ["logits"]),
+        helper.make_node("Add", ["product", "bias"], ["sum" if poison else "logits"]),
+        *(_poison("pixels", "sum", "logits") if poison else []),
         helper.make_node("ArgMax", ["logits"], ["index"], axis=-1, keepdims=0),
         helper.make_node("Cast", ["index"], ["labels"], to=TensorProto.UINT8),
         helper.make_node("Softmax", ["logits"], ["probability"], axis=-1),
@@ -65,8 +70,24 @@ def color_model(ontology: Ontology, height: int, width: int, *, sharpness: float
     return data
 
 
+def _poison(pixels: str, logits: str, out: str) -> list[onnx.NodeProto]:
+    """Adds 0 / (255 − x), summed over the channels: 0, or NaN where a channel is 255."""
+    return [
+        helper.make_node("Sub", ["scale", pixels], ["headroom"]),
+        helper.make_node("Div", ["zero", "headroom"], ["poison"]),
+        helper.make_node("ReduceSum", ["poison", "axes"], ["poison_sum"], keepdims=1),
+        helper.make_node("Add", [logits, "poison_sum"], [out]),
+    ]
+
+
 def make_color_bundle(
-    path: Path, ontology: Ontology, height: int, width: int, *, sharpness: float = 1e-2
+    path: Path,
+    ontology: Ontology,
+    height: int,
+    width: int,
+    *,
+    sharpness: float = 1e-2,
+    poison: bool = False,
 ) -> Bundle:
     """Write and load a bundle of ``color_model``; it runs with ONNX Runtime."""
     manifest = Manifest(
@@ -83,5 +104,5 @@ def make_color_bundle(
         versions={"onnx": onnx.__version__},
         source={"model": "nearest_color"},
     )
-    model = color_model(ontology, height, width, sharpness=sharpness)
+    model = color_model(ontology, height, width, sharpness=sharpness, poison=poison)
     return write_bundle(path, manifest, {"model.onnx": model})
