@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The perception node, and RViz if wanted.
+r"""The perception node, and RViz if wanted.
 
-    ros2 launch offroad_seg perception.launch.py bundle:=BUNDLE \\
+    ros2 launch offroad_seg perception.launch.py bundle:=BUNDLE \
         image:=/camera/image_raw camera_info:=/camera/camera_info odom:=/odometry/filtered
 
 With Nav2's lifecycle manager, give autostart:=false and name the node `perception` in its node_names.
