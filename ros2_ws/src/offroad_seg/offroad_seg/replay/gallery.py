@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FRAMES = 120
 WORST = 8
+APART_S = 1.0
 WIDTH = 480
 BYTES = 20_000_000
 """Of pictures; base64 makes a third more of it, so that the report stays under 30 MB."""
@@ -83,6 +84,8 @@ class Gallery:
                 self._stride *= 2
                 self._even = {n: p for n, p in self._even.items() if n % self._stride == 0}
         if is_worst:
+            for near in self._neighbours(row):
+                del self._worst[near]
             self._worst[number] = pictures
             if len(self._worst) > WORST:
                 del self._worst[max(self._worst, key=lambda n: self._worst[n].row.miou or 0.0)]
@@ -104,7 +107,14 @@ class Gallery:
     def _is_worst(self, row: FrameRow) -> bool:
         if row.miou is None:
             return False
+        neighbours = self._neighbours(row)
+        if neighbours:
+            return row.miou < min(self._worst[n].row.miou or 0.0 for n in neighbours)
         return len(self._worst) < WORST or row.miou < max(p.row.miou or 0.0 for p in self._worst.values())
+
+    def _neighbours(self, row: FrameRow) -> list[int]:
+        """Those of the worst that show nearly the same: eight pictures of one place would say little."""
+        return [n for n, p in self._worst.items() if abs(p.row.time_s - row.time_s) < APART_S]
 
     def _draw(self, bag_frame: BagFrame, perception: Perception) -> dict[str, str]:
         result, frame = perception.segmentation, bag_frame.frame
@@ -137,7 +147,7 @@ def _confidence(confidence_HW: U8, size: tuple[int, int]) -> str:
 
 
 def _png(bgr: NDArray[np.uint8]) -> str:
-    return _uri(bytes(cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]), "png")
+    return _uri(bytes(cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 4])[1]), "png")
 
 
 def _uri(data: bytes, kind: str) -> str:

@@ -68,11 +68,15 @@ def notes(metrics: Metrics) -> list[str]:
     found = [f"Lost: {loss}" for loss in metrics["bag"]["losses"]]
     found += [f"Guessed: {note}" for note in metrics["bag"]["notes"]]
     for cause, drop in metrics["dropped"].items():
-        found.append(f"{drop['frames']} frames dropped ({cause}): {drop['first_reason']}")
-    found += [f"{n} frames without a costmap: {reason}" for reason, n in metrics["no_costmap"].items()]
+        found.append(f"{_frames(drop['frames'])} dropped ({cause}): {drop['first_reason']}")
+    found += [f"{_frames(n)} without a costmap: {reason}" for reason, n in metrics["no_costmap"].items()]
     if metrics.get("costmap", {}).get("skipped"):
         found.append(f"The costmap was not scored: {metrics['costmap']['skipped']}")
     return found + list(metrics.get("remarks", []))
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def engine_line(metrics: Metrics) -> str:
