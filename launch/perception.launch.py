@@ -12,75 +12,77 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
-from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.parameter_descriptions import ParameterValue
 
 # The repository, or share/offroad_seg of an installation: config/ lies beside launch/ in both.
 SHARE = Path(__file__).resolve().parents[1]
 DDS_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 ARGUMENTS = {
-    "bundle": ("", "folder of the bundle to run"),
     "params_file": (str(SHARE / "config/perception.yaml"), "the node's parameters"),
     "namespace": ("", "namespace of the node and its topics"),
     "image": ("image", "topic of the camera's images"),
     "camera_info": ("camera_info", "topic of its calibration"),
     "odom": ("odom", "topic of the vehicle's odometry"),
-    "image_transport": ("raw", "raw or compressed"),
-    "use_sim_time": ("false", "take the time from /clock"),
-    "autostart": ("true", "configure and activate by itself; false under a lifecycle manager"),
     "log_level": ("info", "debug, info, warn, error"),
     "rviz": ("false", "open RViz with the costmap and the overlay"),
 }
+# Parameters that may be given here, too; an empty one leaves what params_file says.
+PARAMETERS = {
+    "bundle": "folder of the bundle to run",
+    "image_transport": "raw or compressed",
+    "use_sim_time": "take the time from /clock: true or false",
+    "autostart": "configure and activate by itself: true, or false under a lifecycle manager",
+}
+FLAGS = ("use_sim_time", "autostart")
 
 
 def generate_launch_description() -> LaunchDescription:
-    given = {name: LaunchConfiguration(name) for name in ARGUMENTS}
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    arguments += [
+        DeclareLaunchArgument(name, default_value="", description=f"{text}; empty: as in params_file")
+        for name, text in PARAMETERS.items()
+    ]
+    return LaunchDescription([*large_image_profile(), *arguments, OpaqueFunction(function=nodes)])
 
-    def text(name: str) -> ParameterValue:
-        return ParameterValue(given[name], value_type=str)
 
-    def flag(name: str) -> ParameterValue:
-        return ParameterValue(given[name], value_type=bool)
-
-    node = LifecycleNode(
+def nodes(context: LaunchContext) -> list[Node]:
+    given = {name: context.launch_configurations[name] for name in (*ARGUMENTS, *PARAMETERS)}
+    parameters = {name: given[name] for name in PARAMETERS if given[name]}
+    for name in FLAGS:
+        if name in parameters:
+            parameters[name] = is_true(name, parameters[name])
+    perception = LifecycleNode(
         package="offroad_seg",
         executable="perception_node",
         name="perception",
         namespace=given["namespace"],
         output="screen",
-        parameters=[
-            given["params_file"],
-            {
-                "bundle": text("bundle"),
-                "image_transport": text("image_transport"),
-                "use_sim_time": flag("use_sim_time"),
-                "autostart": flag("autostart"),
-            },
-        ],
+        parameters=[given["params_file"], parameters],
         remappings=[(name, given[name]) for name in ("image", "camera_info", "odom")],
-        arguments=["--ros-args", "--log-level", ["perception:=", given["log_level"]]],
+        arguments=["--ros-args", "--log-level", given["log_level"]],
     )
+    if not is_true("rviz", given["rviz"]):
+        return [perception]
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         namespace=given["namespace"],
         arguments=["-d", str(SHARE / "config/rviz/perception.rviz")],
-        parameters=[{"use_sim_time": flag("use_sim_time")}],
-        condition=IfCondition(given["rviz"]),
+        parameters=[{"use_sim_time": parameters.get("use_sim_time", False)}],
     )
-    return LaunchDescription([*large_image_profile(), *declared(), node, rviz])
+    return [perception, rviz]
 
 
-def declared() -> list[DeclareLaunchArgument]:
-    return [
-        DeclareLaunchArgument(name, default_value=default, description=text)
-        for name, (default, text) in ARGUMENTS.items()
-    ]
+def is_true(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise RuntimeError(f"launch argument {name}:={text}: give true or false")
+    return text.lower() == "true"
 
 
 def large_image_profile() -> list[SetEnvironmentVariable]:

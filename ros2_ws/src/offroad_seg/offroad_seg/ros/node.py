@@ -165,9 +165,8 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]
             **self._identity,
         }
         hardware = self._identity.get("bundle", "none")
-        self._diagnostics.publish(
-            diagnostics_message(self.now_ns(), self.get_name(), hardware, self.health, values)
-        )
+        name = self.get_fully_qualified_name().lstrip("/")
+        self._diagnostics.publish(diagnostics_message(self.now_ns(), name, hardware, self.health, values))
 
     def _subscribe(self, session: Session) -> None:
         overridable = QoSOverridingOptions.with_default_policies()
