@@ -78,6 +78,7 @@ class Options:
     tf: bool = True
     truth: bool = True
     noise: int = 0
+    start_ns: int = START_NS
     edit_info: Callable[[Any], None] = lambda message: None
     edit_image: Callable[[Any, int], None] = lambda message, index: None
 
@@ -157,11 +158,11 @@ class _Writing:
         base_T_camera = camera_mount(*MOUNT)
         rng = np.random.default_rng(0)
         if want.tf:
-            self.statics(START_NS)
+            self.statics(want.start_ns)
         if want.truth:
-            self.grid(START_NS)
+            self.grid(want.start_ns)
         for index in range(want.frames):
-            stamp = START_NS + int(index / want.rate_hz * 1e9)
+            stamp = want.start_ns + int(index / want.rate_hz * 1e9)
             base = Transform.from_rpy(0, 0, 0.02 * index, (want.speed * index / want.rate_hz, 0.1, 0.0))
             truth = render(self.ontology, model, base @ base_T_camera)
             image = self.ontology.colorize(truth)
