@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from offroad_seg.errors import InputError
+from offroad_seg.pipeline import PipelineSettings
+from offroad_seg.ros.settings import RULES, Settings, check_cost, check_value
+
+
+def test_every_parameter_has_a_default_that_is_allowed_and_a_description():
+    for rule in RULES.values():
+        checked = check_value(rule, rule.default)
+        assert checked == rule.default or math.isnan(checked)
+        assert rule.description
+        if isinstance(rule.default, float):
+            assert rule.low is not None
+            assert rule.high is not None
+
+
+def test_the_parameter_file_holds_every_parameter_with_its_default(repo_root):
+    def flat(tree, prefix=""):
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key, value
+
+    data = yaml.safe_load((repo_root / "config/perception.yaml").read_text(encoding="utf-8"))
+    given = dict(flat(data["/**"]["ros__parameters"]))
+    # The mount has no default: what is not given comes from /tf.
+    expected = {name: rule.default for name, rule in RULES.items() if not rule.optional}
+    assert given == expected
+    assert {name: type(value) for name, value in given.items()} == {n: type(v) for n, v in expected.items()}
+
+
+def test_every_parameter_is_in_the_documentation(repo_root):
+    text = (repo_root / "docs/node.md").read_text(encoding="utf-8")
+    assert [name for name in RULES if f"`{name}`" not in text] == []
+
+
+def test_defaults_are_those_of_the_pipeline():
+    """One truth: what replay takes by default, the node takes."""
+    same = {"min_confidence", "costmap_width", "costmap_height", "ground_height", "odom_frame", "base_frame"}
+    ours, theirs = Settings(), PipelineSettings()
+    assert same <= {f.name for f in fields(PipelineSettings)}
+    for name in same:
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.costmap_resolution == theirs.resolution
+    assert ours.costmap_max_range == theirs.max_range
+    assert ours.costmap_decay_time == theirs.decay_time
+    assert ours.grid_frame == theirs.costmap_frame
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_age", -0.1),
+        ("max_age", math.nan),
+        ("max_age", math.inf),
+        ("max_age", True),
+        ("max_age", "1"),
+        ("threads", 1.0),
+        ("threads", -1),
+        ("autostart", 1),
+        ("bundle", 5),
+        ("image_transport", "theora"),
+        ("min_confidence", 1.01),
+        ("camera_mount.pitch", 100.0),
+        ("camera_mount.x", math.inf),
+        ("costmap.unlabelled_cost", 0),
+        ("costmap.unlabelled_cost", 99),
+    ],
+)
+def test_bad_values_are_refused_by_name(name, value):
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        check_value(RULES[name], value)
+
+
+def test_whole_numbers_are_taken_for_numbers():
+    value = check_value(RULES["max_age"], 2)
+    assert value == 2.0
+    assert type(value) is float
+
+
+@pytest.mark.parametrize(
+    ("value", "cost"), [(0, 0), (98, 98), (100, "lethal"), ("lethal", "lethal"), ("unknown", "unknown")]
+)
+def test_costs(value, cost):
+    assert check_cost("Rocks", value) == cost
+
+
+@pytest.mark.parametrize("value", [-1, 99, 101, 5.0, True, None, "free", ""])
+def test_bad_costs(value):
+    with pytest.raises(InputError, match=r"class_cost\.Rocks"):
+        check_cost("Rocks", value)
+
+
+def test_a_mount_is_never_identity_by_default():
+    assert Settings().mount() is None
+    assert Settings(mount_z=1.2, mount_pitch=0.1).mount() == (0, 0, 1.2, 0, 0.1, 0)
+    with pytest.raises(InputError, match=r"camera_mount\.z"):
+        Settings(mount_x=0.5).mount()

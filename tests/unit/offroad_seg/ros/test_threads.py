@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The slot, the worker and the watchdog: what stands between the executor and inference."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from offroad_seg.ros.slot import NewestSlot
+from offroad_seg.ros.watchdog import Watchdog
+from offroad_seg.ros.worker import Worker
+
+
+def wait_until(condition, timeout_s=5.0):
+    deadline = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert condition()
+
+
+def test_slot_keeps_the_newest_and_counts():
+    slot = NewestSlot()
+    assert not slot.put(1)
+    assert slot.put(2)
+    assert slot.put(3)
+    assert slot.replaced == 2
+    assert slot.take(0.0) == 3
+    assert slot.take(0.0) is None
+    assert not slot.put(4)
+    assert slot.clear()
+    assert not slot.clear()
+
+
+def test_slot_wakes_who_waits():
+    slot = NewestSlot()
+    got = []
+    thread = threading.Thread(target=lambda: got.append(slot.take(10.0)))
+    thread.start()
+    slot.wake()
+    thread.join(2.0)
+    assert got == [None]
+    threading.Timer(0.05, slot.put, (7,)).start()
+    assert slot.take(5.0) == 7
+
+
+def test_worker_takes_the_newest_while_it_is_busy():
+    gate, seen = threading.Event(), []
+
+    def work(item):
+        seen.append(item)
+        gate.wait(5.0)
+
+    worker = Worker(work, failed=lambda _e: None)
+    worker.start()
+    worker.slot.put(0)
+    wait_until(lambda: seen == [0])
+    for item in range(1, 10):
+        worker.slot.put(item)
+    gate.set()
+    wait_until(lambda: len(seen) == 2)
+    worker.stop()
+    assert seen == [0, 9]
+    assert worker.slot.replaced == 8
+
+
+def test_worker_survives_what_its_work_raises():
+    errors, done = [], []
+
+    def work(item):
+        if item == "bad":
+            raise ValueError("broken frame")
+        done.append(item)
+
+    worker = Worker(work, errors.append)
+    worker.start()
+    worker.slot.put("bad")
+    wait_until(lambda: len(errors) == 1)
+    worker.slot.put("good")
+    wait_until(lambda: done == ["good"])
+    worker.post(lambda: 1 / 0)
+    wait_until(lambda: len(errors) == 2)
+    worker.stop()
+    assert isinstance(errors[1], ZeroDivisionError)
+
+
+def test_posted_calls_run_between_items_in_the_worker_and_at_once_without_one():
+    calls = []
+    worker = Worker(lambda _i: None, failed=lambda _e: None)
+    worker.post(lambda: calls.append(threading.current_thread().name))
+    assert calls == [threading.main_thread().name]
+    worker.start()
+    worker.post(lambda: calls.append(threading.current_thread().name))
+    wait_until(lambda: len(calls) == 2)
+    worker.stop()
+    assert calls[1] == "perception_worker"
+
+
+def test_worker_holds_its_rate_and_starts_again_after_a_stop():
+    times = []
+    worker = Worker(lambda _i: times.append(time.monotonic()), lambda _e: None, min_period_s=lambda: 0.1)
+    for _ in range(2):
+        worker.start()
+        end = time.monotonic() + 0.35
+        while time.monotonic() < end:
+            worker.slot.put(1)
+            time.sleep(0.005)
+        worker.stop()
+    assert 4 <= len(times) <= 9
+    assert threading.active_count() == 1 or "perception_worker" not in [t.name for t in threading.enumerate()]
+
+
+def test_watchdog_says_dead_once_for_each_death():
+    dog = Watchdog()
+    assert not dog.expired(100.0, 1.0)  # not started
+    dog.start(100.0)
+    assert not dog.expired(101.0, 1.0)
+    assert dog.expired(101.01, 1.0)
+    assert dog.dead
+    assert not dog.expired(105.0, 1.0)
+    dog.feed(106.0)
+    assert not dog.dead
+    assert dog.silence_s(106.5) == 0.5
+    assert dog.expired(108.0, 1.0)
+    dog.stop()
+    assert not dog.expired(200.0, 1.0)
+
+
+def test_watchdog_begins_anew_when_its_clock_runs_back():
+    dog = Watchdog()
+    dog.start(100.0)
+    assert not dog.expired(50.0, 1.0)
+    assert not dog.expired(50.9, 1.0)
+    assert dog.expired(51.1, 1.0)
