@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -13,8 +14,10 @@ import torch
 from torch import nn
 
 from offroad_seg.errors import InputError
+from offroad_seg_train.losses import SegmentationLoss
 from offroad_seg_train.models import MODELS, ModelConfig, build_model
 from offroad_seg_train.models.padding import crop_like, pad_to_multiple
+from offroad_seg_train.training.recipe import load_recipe, recipe_names
 
 CLASSES = 7
 RESNET = {"backbone": "resnet18"}
@@ -223,6 +226,46 @@ def test_padding_repeats_the_border_and_is_undone(size):
     assert padded.shape[-2] % 32 == padded.shape[-1] % 32 == 0
     assert torch.equal(crop_like(padded, x_BCHW), x_BCHW)
     assert torch.equal(padded[..., -1, -1], x_BCHW[..., -1, -1])
+
+
+RECIPES = (
+    "unet_resnet18", "unet_resnet34", "unet_resnet50", "deeplabv3plus_resnet50", "deeplabv3plus_resnet101",
+    "dinov2_unet", "aspp_unet", "attention_unet", "cse_unet", "multires_unet",
+)  # fmt: skip
+
+
+def test_every_network_that_was_promised_has_a_recipe():
+    assert set(RECIPES) <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_network_of_a_recipe_takes_images_of_its_size(name):
+    config = load_recipe(name)
+    with torch.device("meta"):
+        model = build_model(replace(config.model, backbone_weights="none"), CLASSES).eval()
+        size = (config.data.height, config.data.width)
+        assert model(torch.zeros(1, 3, *size)).shape == (1, CLASSES, *size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_loss_of_a_recipe_falls_on_its_network(name):
+    config = load_recipe(name)
+    torch.manual_seed(1)
+    model = build_model(replace(config.model, backbone_weights="none"), CLASSES).train()
+    loss = SegmentationLoss(config.loss, torch.ones(CLASSES))
+    images_BCHW, labels_BHW = torch.randn(2, 3, 50, 70), torch.zeros(2, 50, 70, dtype=torch.uint8)
+    labels_BHW[:, 20:, :30], labels_BHW[:, :5] = 3, 255
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    values = []
+    for _ in range(5):
+        value = loss(model(images_BCHW), labels_BHW)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(float(value.detach()))
+    assert np.isfinite(values).all()
+    assert values[-1] < values[0]
 
 
 @pytest.mark.slow

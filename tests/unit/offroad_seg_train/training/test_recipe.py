@@ -96,7 +96,7 @@ def test_16_bit_on_a_cpu_is_refused_with_the_mend() -> None:
 
 
 def test_a_recipe_that_is_not_there_lists_those_that_are() -> None:
-    with pytest.raises(InputError, match="baseline_v1, resnet50_fpn, tiny"):
+    with pytest.raises(InputError, match="baseline_v1, .*resnet50_fpn, tiny"):
         load_recipe("tinny")
 
 
