@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offroad_seg.compile.images import read_whole
-from offroad_seg.errors import DataError, ImageError
+from offroad_seg.errors import DataError, ImageError, OntologyError
+from offroad_seg.ontology_palette import unpack
 from offroad_seg.progress import progress
 from offroad_seg_train.data.layouts import scan, unpaired
 from offroad_seg_train.data.reading import EIGHT_BIT, EIGHT_BIT_MEND, needs_16_bit, read_mask
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from offroad_seg_train.data.layouts import Pair
 
 _LISTED = 5
+_VALUES_LISTED = 24
 _EXIF_ORIENTATION = 0x0112
 _TURNED = {5, 6, 7, 8}
 
@@ -123,19 +125,23 @@ def _check_pair(pair: Pair, ontology: Ontology) -> _Finding:
     except ImageError as error:
         finding.problems.append(("images that cannot be read", f"{_short(pair.image)}: {error.what}"))
     try:
-        raw_HW = read_mask(pair.mask)
+        raw = read_mask(pair.mask, colors=ontology.has_palette)
     except DataError as error:
         finding.problems.append(("masks that cannot be read", f"{_short(pair.mask)}: {error.what}"))
         return finding
-    if size is not None and raw_HW.shape != size:
-        detail = f"{pair.name} (image {size[1]}×{size[0]}, mask {raw_HW.shape[1]}×{raw_HW.shape[0]})"
+    if size is not None and raw.shape[:2] != size:
+        detail = f"{pair.name} (image {size[1]}×{size[0]}, mask {raw.shape[1]}×{raw.shape[0]})"
         finding.problems.append(("image and mask of different sizes", detail))
-    if raw_HW.dtype == np.uint8 and needs_16_bit(ontology):
+    if raw.dtype == np.uint8 and needs_16_bit(ontology):
         finding.problems.append((EIGHT_BIT, _short(pair.mask)))
         return finding
-    finding.unknown = ontology.unknown_values(raw_HW)
+    try:
+        finding.unknown = ontology.unknown_values(raw)
+    except OntologyError as error:
+        finding.problems.append((error.what, _short(pair.mask)))
+        return finding
     if not finding.unknown:
-        finding.ids_256 = np.bincount(ontology.encode(raw_HW).ravel(), minlength=256).astype(np.int64)
+        finding.ids_256 = np.bincount(ontology.encode(raw).ravel(), minlength=256).astype(np.int64)
     return finding
 
 
@@ -145,31 +151,41 @@ def _sentences(pairs: Sequence[Pair], findings: Sequence[_Finding], ontology: On
         for kind, detail in finding.problems:
             kinds.setdefault(kind, []).append(detail)
     sentences = [f"{kind}: {len(details)} — {_some(details)}" for kind, details in kinds.items()]
+    return sentences + _unknown_values(pairs, findings, ontology)
+
+
+def _unknown_values(pairs: Sequence[Pair], findings: Sequence[_Finding], ontology: Ontology) -> list[str]:
+    """A sentence that names values or colours that the ontology does not know; none where there are none."""
     pixels: Counter[int] = Counter()
     files: dict[int, list[str]] = {}
     for pair, finding in zip(pairs, findings, strict=True):
         pixels.update(finding.unknown)
         for value in finding.unknown:
             files.setdefault(value, []).append(_short(pair.mask))
-    if pixels:
-        values = ", ".join(
-            f"{value} ({count} pixels in {len(files[value])} files)"
-            for value, count in sorted(pixels.items())
-        )
-        names = sorted({name for listed in files.values() for name in listed})
-        sentences.append(f"mask values that are not in ontology {ontology.name}: {values} — {_some(names)}")
-    return sentences
+    if not pixels:
+        return []
+    # Lossy compression makes thousands of values: the commonest say enough.
+    shown = sorted(value for value, _ in pixels.most_common(_VALUES_LISTED))
+    values = ", ".join(
+        f"{unpack(v) if ontology.has_palette else v} ({pixels[v]} pixels in {len(files[v])} files)"
+        for v in shown
+    )
+    if len(pixels) > len(shown):
+        values += f" and {len(pixels) - len(shown)} more"
+    what = "colours" if ontology.has_palette else "values"
+    names = sorted({name for listed in files.values() for name in listed})
+    return [f"mask {what} that are not in ontology {ontology.name}: {values} — {_some(names)}"]
 
 
 def _mend(findings: Sequence[_Finding], ontology: Ontology) -> str:
     if any(kind == EIGHT_BIT for f in findings for kind, _ in f.problems):
         return EIGHT_BIT_MEND
     if any(f.unknown for f in findings):
-        known = sorted({v for c in ontology.classes for v in c.raw} | set(ontology.ignore))
-        return (
-            "choose the ontology that fits the masks, or add the values to a class or to `ignore` "
-            f"(it knows {', '.join(map(str, known))})"
+        mend = (
+            "choose the ontology that fits the masks, or add what is missing to a class or to what is ignored"
         )
+        known = sorted({v for c in ontology.classes for v in c.raw} | set(ontology.ignore))
+        return f"{mend} (it knows {', '.join(map(str, known))})" if known else mend
     return "mend or remove these files"
 
 

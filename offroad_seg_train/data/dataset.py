@@ -114,15 +114,15 @@ def read_pair(pair: Pair, ontology: Ontology) -> tuple[U8, U8]:
         image_HWC = read_image(pair.image)
     except ImageError as error:
         raise DataError(error.what, where=error.where, mend=error.mend) from None
-    raw_HW = read_mask(pair.mask)
-    if raw_HW.shape != image_HWC.shape[:2]:
-        (h, w), (mask_h, mask_w) = image_HWC.shape[:2], raw_HW.shape
+    raw = read_mask(pair.mask, colors=ontology.has_palette)
+    if raw.shape[:2] != image_HWC.shape[:2]:
+        (h, w), (mask_h, mask_w) = image_HWC.shape[:2], raw.shape[:2]
         raise DataError(
             f"image and mask differ in size ({w}×{h} and {mask_w}×{mask_h})",
             where=f"{pair.image} and {pair.mask}",
             mend="mend or remove the pair",
         )
-    return image_HWC, encode_mask(raw_HW, ontology, pair.mask)
+    return image_HWC, encode_mask(raw, ontology, pair.mask)
 
 
 def build_dataset(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     U8 = NDArray[np.uint8]
 
-_PANEL_WIDTH = 640
+_PANEL_WIDTHS = (360, 640)
 _BAR = 26
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _MAX_CLASSES_WITH_NUMBERS = 20
@@ -100,11 +100,13 @@ def confusion_picture(counts_NM: NDArray[np.int64], names: list[str], path: Path
 
 def _panel(name: str, picture: U8) -> U8:
     height, width = picture.shape[:2]
-    scale = min(1.0, _PANEL_WIDTH / width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST if scale == 1 else cv2.INTER_AREA)
-    canvas = np.full((small.shape[0] + _BAR, _PANEL_WIDTH, 3), 235, np.uint8)
-    canvas[_BAR:, : small.shape[1]] = small
+    low, high = _PANEL_WIDTHS
+    panel = min(max(width, low), high)
+    size = (panel, max(1, round(height * panel / width)))
+    canvas = np.full((size[1] + _BAR, panel, 3), 235, np.uint8)
+    canvas[_BAR:] = cv2.resize(
+        picture, size, interpolation=cv2.INTER_AREA if width > high else cv2.INTER_NEAREST
+    )
     _text(canvas, name, 8)
     return canvas
 

@@ -27,7 +27,7 @@ def predict(
 ) -> int:
     """Write ``masks/NAME.png`` and ``overlays/NAME.jpg`` for each image, at its own size.
 
-    Masks hold the ontology's raw values, so that they can be labels themselves: 16-bit where these need it.
+    Masks hold the ontology's raw values, 16-bit where these need it, or its palette colours: they can be labels.
 
     Args:
         model: What labels them.
@@ -49,9 +49,9 @@ def predict(
         for name, path in progress(named.items(), what="predicting", total=len(named), unit="image"):
             image_HWC = read_image(path)
             labels_HW, _ = model.predict(image_HWC)
-            raw_HW = model.ontology.decode(labels_HW)
-            mask_HW = labels_HW if ids else raw_HW if wide else raw_HW.astype(np.uint8)
-            write_image(folder / "masks" / f"{name}.png", mask_HW)
+            raw = model.ontology.decode(labels_HW)
+            mask = labels_HW if ids else raw if wide else raw.astype(np.uint8)
+            write_image(folder / "masks" / f"{name}.png", mask)
             write_image(
                 folder / "overlays" / f"{name}.jpg", overlay_image(image_HWC, labels_HW, model.ontology)
             )

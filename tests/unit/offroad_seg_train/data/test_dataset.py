@@ -15,6 +15,7 @@ from offroad_seg.compile.images import read_image
 from offroad_seg.errors import DataError, OntologyError
 from offroad_seg.image import Letterbox
 from offroad_seg.ontology import load_ontology
+from offroad_seg_train.data.checks import check_dataset
 from offroad_seg_train.data.dataset import build_dataset
 from offroad_seg_train.data.layouts import list_pairs
 from offroad_seg_train.data.reading import read_mask
@@ -58,6 +59,32 @@ def test_grey_images_and_8_bit_masks(ai4mars: Path) -> None:
     image, ids = dataset.read(0)
     assert image.shape == (30, 52, 3)
     assert set(np.unique(ids)) == {0, 1, 2, 3, 255}
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_masks_of_colours(tmp_path: Path, palette: bool) -> None:
+    ontology = load_ontology("potsdam")
+    ids = np.random.default_rng(0).integers(0, ontology.n_classes, (30, 52)).astype(np.uint8)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(ontology.colorize(ids)).save(tmp_path / "images" / "a.png")
+    colors = np.array([c.palette[0] for c in ontology.classes], np.uint8)
+    if palette:
+        mask = Image.fromarray(ids, "P")
+        mask.putpalette(colors.tobytes())
+    else:
+        mask = Image.fromarray(colors[ids])
+    mask.save(tmp_path / "masks" / "a.png")
+    dataset = build_dataset("ai4mars", tmp_path, ontology, LETTERBOX)
+    np.testing.assert_array_equal(dataset.read(0)[1], ids)
+    result = check_dataset("ai4mars", tmp_path, ontology, show_progress=False)
+    assert result.class_pixels_N.sum() == ids.size
+    Image.fromarray(np.full((30, 52, 3), 77, np.uint8)).save(tmp_path / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"mask colours .* \(77, 77, 77\) \(1560 pixels in 1 files\)"):
+        check_dataset("ai4mars", tmp_path, ontology, show_progress=False)
+    Image.fromarray(ids).save(tmp_path / "masks" / "a.png")
+    with pytest.raises(DataError, match="one channel, but ontology potsdam knows colours only: 1"):
+        check_dataset("ai4mars", tmp_path, ontology, show_progress=False)
 
 
 def test_indices_choose_and_order(duality: Path) -> None:
