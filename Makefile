@@ -14,6 +14,7 @@ help:
 	@echo "make demo     the whole chain on this machine, with a report at the end (DEMO_OUT=$(DEMO_OUT))"
 	@echo "make test     lint, types and every test that can run here"
 	@echo "make setup    only .venv    make oldest   the runtime on the oldest versions it supports (Python 3.10)"
+	@echo "make interfaces   the ROS messages that the wheels lack, into .venv (needs g++ and cmake)   make lock   the pins"
 
 setup: $(VENV)/.ready
 
