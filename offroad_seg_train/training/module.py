@@ -72,7 +72,7 @@ class SegmentationModule(lightning.LightningModule):
         loss: Tensor = self.loss(logits_BCHW, batch["labels"])
         if not torch.isfinite(loss):
             raise OffroadSegError(
-                f"the loss is {float(loss)} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}",
+                f"the loss is {float(loss.detach())} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}",
                 where=f"images {', '.join(batch['name'])}",
                 mend="look at these images; else a lower optimizer.lr, clip=1.0, or precision=32-true. "
                 "checkpoints/last.ckpt holds the epoch before",
