@@ -46,7 +46,7 @@ class SmpModel(SegmentationModel):
             config,
             lambda pretrained: self.architecture(
                 encoder_name=f"tu-{config.backbone}",
-                encoder_weights="pretrained" if pretrained else None,
+                encoder_weights=pretrained or None,
                 classes=n_classes,
             ),
             _timm_model,
