@@ -101,7 +101,10 @@ class Frame2D:
         scale = size / period
         u = (self.cos * x + self.sin * y) * scale + self.offset_u
         v = (-self.sin * x + self.cos * y) * scale + self.offset_v
-        return (u % size).astype(np.float32), (v % size).astype(np.float32)
+        # floor and not %: on large arrays it is several times faster.
+        u -= np.floor(u / size) * size
+        v -= np.floor(v / size) * size
+        return np.asarray(u, np.float32), np.asarray(v, np.float32)
 
 
 def sample_uv(

@@ -48,7 +48,17 @@ def grass_tuft(rng: np.random.Generator, palette: Palette, count: int, width: fl
     root = _tints(rng, palette.grass_root, count, 0.18) * 0.55
     normals = np.array([0, 0, 1.0]) + 0.55 * np.concatenate([outward, np.zeros((count, 1))], -1)
     normals = normals + rng.normal(0, 0.18, (count, 3))
-    return blades(roots, tips, droop, np.full(count, width), side, normals, root, tip, segments)
+    wide = np.full(count, width)
+    # The taller half bends; the others are one triangle each, which nobody can tell.
+    tall = height > np.median(height)
+    lots = [(tall, segments), (~tall, 1)]
+    return join(
+        [
+            blades(roots[m], tips[m], droop[m], wide[m], side[m], normals[m], root[m], tip[m], n)
+            for m, n in lots
+            if m.any()
+        ]
+    )
 
 
 def dry_bush(rng: np.random.Generator, palette: Palette, count: int, width: float) -> Mesh:
@@ -60,22 +70,24 @@ def dry_bush(rng: np.random.Generator, palette: Palette, count: int, width: floa
     bend = rng.normal(0, 0.12, (stems, 3))
     bark = np.asarray(palette.twig, np.float64)
 
-    def strips(start: F64, along: F64, size: F64, thick: float, dark: float, bright: float, bow: F64) -> Mesh:
+    def strips(
+        start: F64, along: F64, size: F64, thick: float, tone: tuple[float, float], bow: F64, pieces: int
+    ) -> Mesh:
         n = len(start)
         normal = unit(start + along * size[:, None] + np.array([0, 0, 0.25])) + rng.normal(0, 0.3, (n, 3))
         side = unit(np.cross(along, rng.normal(0, 1, (n, 3))))
-        root, tip = _tints(rng, bark * dark, n, 0.15), _tints(rng, bark * bright, n, 0.2)
+        root, tip = _tints(rng, bark * tone[0], n, 0.15), _tints(rng, bark * tone[1], n, 0.2)
         tips = start + along * size[:, None]
-        return blades(start, tips, bow, np.full(n, thick), side, normal, root, tip, 2)
+        return blades(start, tips, bow, np.full(n, thick), side, normal, root, tip, pieces)
 
-    parts = [strips(roots, direction, length, width * 1.7, 0.45, 0.85, bend)]
+    parts = [strips(roots, direction, length, width * 1.7, (0.45, 0.85), bend, 2)]
     twigs = count - stems
     parent = rng.integers(stems, size=twigs)
     t = rng.uniform(0.2, 1.0, twigs)[:, None]
     start = roots[parent] + direction[parent] * length[parent][:, None] * t + bend[parent] * t * t
     along = unit(direction[parent] + rng.normal(0, 0.55, (twigs, 3)) + np.array([0, 0, 0.15]))
     size = rng.uniform(0.14, 0.36, twigs)
-    parts.append(strips(start, along, size, width, 0.7, 1.35, rng.normal(0, 0.05, (twigs, 3))))
+    parts.append(strips(start, along, size, width, (0.7, 1.35), rng.normal(0, 0.05, (twigs, 3)), 1))
     return join(parts)
 
 
@@ -130,7 +142,7 @@ def lush_bush(rng: np.random.Generator, palette: Palette, leaves: int, size: flo
         [
             leaf,
             _core(
-                centres[:core], radii[:core] * (0.72 if core > 1 else 1.2), np.asarray(palette.lush) * 0.40
+                centres[:core], radii[:core] * (0.58 if core > 1 else 1.2), np.asarray(palette.lush) * 0.28
             ),
         ]
     )

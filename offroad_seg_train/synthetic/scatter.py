@@ -182,8 +182,8 @@ def _ring(
 def _bushes(rng: np.random.Generator, style: Style, terrain: Terrain, things: Things) -> None:
     p = style.palette
     lush = (
-        [plants.lush_bush(rng, p, 900, 0.072, 6) for _ in range(4)],
-        [plants.lush_bush(rng, p, 200, 0.15, 3) for _ in range(3)],
+        [plants.lush_bush(rng, p, 640, 0.085, 6) for _ in range(4)],
+        [plants.lush_bush(rng, p, 150, 0.17, 3) for _ in range(3)],
         [plants.lush_bush(rng, p, 34, 0.38, 1) for _ in range(2)],
     )
     _ring(
@@ -278,13 +278,17 @@ def _flowers(rng: np.random.Generator, style: Style, terrain: Terrain, things: T
 
 def _clutter(rng: np.random.Generator, style: Style, terrain: Terrain, things: Things) -> None:
     p = style.palette
-    models = [stones.pebble(rng, p) for _ in range(6)]
+    near = [stones.pebble(rng, p) for _ in range(6)]
+    far = [stones.pebble(rng, p, coarse=True) for _ in range(4)]
     places = _candidates(rng, terrain, 9.0, HALF)
     dense = places.cover_K3[:, 1] ** 1.5 + 0.015 * (places.trail_K > 1.0)
     reach = np.array([1.0, 0.16, 0.02])[np.digitize(places.trail_K, [8.0, 20.0])]
     chosen = places.take(rng.uniform(size=len(places)) < dense * reach)
     size = np.exp(rng.normal(np.log(0.09), 0.45, len(chosen))) * np.where(chosen.trail_K > 8.0, 1.5, 1.0)
-    things.parts += [("Ground Clutter", m) for m in _plant(rng, terrain, chosen, models, size, spread=0.2)]
+    close = chosen.trail_K < 5.0
+    for models, mask in ((near, close), (far, ~close)):
+        stones_here = _plant(rng, terrain, chosen.take(mask), models, size[mask], spread=0.2)
+        things.parts += [("Ground Clutter", m) for m in stones_here]
     sticks = [stones.litter(rng, p) for _ in range(3)]
     places = _candidates(rng, terrain, 0.10, HALF)
     chosen = places.take(

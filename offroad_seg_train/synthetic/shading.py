@@ -144,7 +144,7 @@ def shade(world: World, s: Surface, directions_N3: F32, rng: np.random.Generator
     lambert = np.where(plant, np.clip((facing + 0.35) / 1.35, 0, 1), np.clip(facing, 0, 1))
     lit = np.zeros(n, np.float32)
     maybe = np.flatnonzero((lambert > 0.01) | plant)
-    jitter = rng.normal(0, _SUN_RADIUS, (len(maybe), 3)).astype(np.float32)
+    jitter = rng.standard_normal((len(maybe), 3), dtype=np.float32) * np.float32(_SUN_RADIUS)
     # Off the surface along its normal and toward the sun, so that it does not shade itself.
     start = s.points_N3[maybe] + 0.004 * sun
     # The ground's shading normals are smoother than its triangles: near the terminator they would stripe.

@@ -51,10 +51,16 @@ def rock(rng: np.random.Generator, palette: Palette, subdivisions: int) -> Mesh:
     )
 
 
-def pebble(rng: np.random.Generator, palette: Palette) -> Mesh:
-    """A stone of 20 triangles, 1 m across before scaling."""
+def pebble(rng: np.random.Generator, palette: Palette, *, coarse: bool = False) -> Mesh:
+    """A stone of 20 triangles, or 8 where it is coarse, 1 m across before scaling."""
     ball = trimesh.creation.icosphere(subdivisions=0)
-    v = np.asarray(ball.vertices) * rng.uniform(0.36, 0.55, (12, 1)) * np.array([1.0, 0.8, 0.62])
+    if coarse:
+        ball = trimesh.convex.convex_hull(np.concatenate([np.eye(3), -np.eye(3)]))
+    v = (
+        np.asarray(ball.vertices)
+        * rng.uniform(0.36, 0.55, (len(ball.vertices), 1))
+        * np.array([1.0, 0.8, 0.62])
+    )
     v[:, 2] += 0.15
     share = rng.uniform(0, 1)
     base = np.asarray(palette.stone) * share + np.asarray(palette.stone_other) * (1 - share)

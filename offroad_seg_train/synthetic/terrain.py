@@ -133,8 +133,8 @@ class Terrain:
         ranges = relief(self._frames[1], x, y, 5200.0)
         ranges = np.clip(ranges + 0.4, 0, None)
         if style.mesas:
-            step = np.floor(ranges * 2.0) / 2.0
-            ranges = step + 0.5 * smoothstep(0.72, 0.95, (ranges - step) * 2.0)
+            # One cliff between a sloping foot and a nearly flat top.
+            ranges = 0.35 * ranges + 0.9 * smoothstep(0.75, 1.0, ranges)
         # The far plain sinks a little, so that the horizon is ranges and not the mesh's end.
         far = smoothstep(260.0, 1100.0, distance)
         return hills * (1.0 - 0.7 * far) + bumps * (1.0 - far) + far * style.mountains_m * ranges

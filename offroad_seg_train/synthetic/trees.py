@@ -82,7 +82,7 @@ def joshua_tree(rng: np.random.Generator, palette: Palette, detail: float) -> Me
     """A forked trunk whose limbs end in rosettes of sword leaves; ``detail`` 1 is close by, 0.1 far away."""
     sides = 8 if detail > 0.5 else 4 if detail > 0.2 else 3
     points = 5 if detail > 0.5 else 3 if detail > 0.2 else 2
-    spikes = max(int(300 * detail), 12)
+    spikes = max(int(210 * detail), 12)
     width = 0.045 / np.sqrt(max(detail, 0.05))
     parts: list[Mesh] = []
     trunk, radii = _limb(rng, np.array([0, 0, -0.2]), _UP, rng.uniform(1.3, 2.4), (0.27, 0.20), points)
