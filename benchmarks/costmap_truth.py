@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ import cv2
 import numpy as np
 
 from offroad_seg.mapping.settings import PipelineSettings
+from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.progress import progress
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import Segmentation
@@ -151,16 +153,18 @@ def measure(
             mount,
             v.settings.projector(world.ontology),
             v.settings.costmap(world.ontology),
+            GroundSlope(v.settings.slope_time),
             Score(),
         )
     for k, look in enumerate(looks):
         segmentation = Segmentation(
             look.labels_HW, np.full(look.labels_HW.shape, 255, np.uint8), look.stamp_ns, "", 1.0
         )
-        for v, mount, projector, costmap, score in runs.values():
+        for v, mount, projector, costmap, slope, score in runs.values():
             if not v.fused:
                 costmap.reset()
-            observation = projector.project(segmentation, camera, mount, look.pose)
+            up_3 = slope.update(look.pose, look.stamp_ns)
+            observation = projector.project(segmentation, camera, mount, look.pose, ground_up_3=up_3)
             result = costmap.update(observation, look.pose)
             if k % _EVERY == _EVERY - 1:
                 _count(score, result, truth, look, max_range)
@@ -207,7 +211,9 @@ def all_variants() -> dict[str, Variant]:
     base = PipelineSettings()
     return {
         "as by default": Variant(base),
-        "without levelling": Variant(replace(base, levelled=False)),
+        "base frame's plane": Variant(replace(base, slope_time=0.0)),
+        "horizontal plane": Variant(replace(base, slope_time=math.inf)),
+        "distance not weighed": Variant(replace(base, slope_uncertainty=0.0)),
         "object shadows": Variant(replace(base, shadow="object")),
         "without occlusion": Variant(replace(base, shadow="none")),
         "without fusion": Variant(base, fused=False),

@@ -35,10 +35,11 @@ class Box:
 
 @dataclass(frozen=True)
 class View:
-    """What a camera sees: uint8 labels (H, W) and the points it hits in odom (H, W, 3), NaN for sky."""
+    """What a camera sees: labels, the points it hits in odom (NaN for sky), and which box (−1 for none)."""
 
     labels_HW: U8
     points_HW3: F64
+    boxes_HW: NDArray[np.intp]
 
 
 @dataclass
@@ -57,23 +58,25 @@ class Scene:
         direction = rays @ odom_T_camera.rotation_33.T
         origin = odom_T_camera.translation_3
         labels = np.full(len(rays), self.sky, np.uint8)
+        which = np.full(len(rays), -1, np.intp)
         with np.errstate(divide="ignore", invalid="ignore"):
             distance = np.where(direction[:, 2] < 0, -origin[2] / direction[:, 2], np.inf)
             points = origin + distance[:, None] * direction
             labels[np.isfinite(distance)] = self.ground
             for patch in self.patches:
                 labels[np.isfinite(distance) & _within(patch, points)] = patch.label
-            for box in self.boxes:
+            for index, box in enumerate(self.boxes):
                 low, high = np.array([box.x0, box.y0, 0.0]), np.array([box.x1, box.y1, box.top])
                 t0, t1 = (low - origin) / direction, (high - origin) / direction
                 enter, leave = np.minimum(t0, t1).max(axis=1), np.maximum(t0, t1).min(axis=1)
                 hit = (enter <= leave) & (leave > 0) & (enter < distance)
                 distance = np.where(hit, enter, distance)
                 labels[hit] = box.label
+                which[hit] = index
         points = origin + np.where(np.isfinite(distance), distance, np.nan)[:, None] * direction
         labels[~np.isfinite(rays).all(axis=1)] = UNLABELLED
         shape = (camera.height, camera.width)
-        return View(labels.reshape(shape), points.reshape(*shape, 3))
+        return View(labels.reshape(shape), points.reshape(*shape, 3), which.reshape(shape))
 
     def occupied(self, grid: GridSpec) -> NDArray[np.bool_]:
         """Cells that some box covers at least in part, shape (height, width)."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.errors import CameraError, OffroadSegError, TransformError
 from offroad_seg.mapping.settings import PipelineSettings
+from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
 from offroad_seg.segmenter import Segmenter
 from offroad_seg.types import Perception
@@ -40,6 +41,7 @@ class PerceptionPipeline:
         costmap: Fuses cells; None gives observations only.
         in_base_frame: The costmap is in the base frame, each frame by itself: no odometry is needed, though its
             attitude levels the plane where there is one.
+        slope_time: Seconds over which the vehicle's tilt becomes the ground's; see ``GroundSlope``.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class PerceptionPipeline:
         costmap: RollingCostmap | None = None,
         *,
         in_base_frame: bool = False,
+        slope_time: float = 1.0,
     ) -> None:
         self.segmenter = segmenter
         self.projector = projector
         self.costmap = costmap
         self._in_base_frame = in_base_frame
+        self._slope = GroundSlope(slope_time)
 
     def process(
         self, frame: Frame, base_T_camera: Transform | None = None, odom_T_base: Transform | None = None
@@ -110,6 +114,7 @@ class PerceptionPipeline:
 
     def reset(self) -> None:
         """Forget the past: after the clock jumped back, or when another log begins."""
+        self._slope.reset()
         if self.costmap is not None:
             self.costmap.reset()
 
@@ -165,8 +170,14 @@ class PerceptionPipeline:
         assert self.projector is not None
         assert frame.camera is not None
         started = time.perf_counter()
+        up_3 = None if odom_T_base is None else self._slope.update(odom_T_base, frame.stamp_ns)
         observation = self.projector.project(
-            segmentation, frame.camera, base_T_camera, odom_T_base, in_base_frame=self._in_base_frame
+            segmentation,
+            frame.camera,
+            base_T_camera,
+            odom_T_base,
+            in_base_frame=self._in_base_frame,
+            ground_up_3=up_3,
         )
         timings["project"] = 1e3 * (time.perf_counter() - started)
         return observation
@@ -221,4 +232,5 @@ def build_pipeline(
         projector,
         costmap,
         in_base_frame=settings.in_base_frame,
+        slope_time=settings.slope_time,
     )

@@ -194,7 +194,7 @@ def test_standing_things_of_low_confidence_are_unknown_and_still_hide():
 
 def test_evidence_falls_with_distance_confidence_and_mixed_cells():
     labels = Scene(TRACK, SKY).render(PINHOLE, MOUNT).labels_HW
-    projector = GroundPlaneProjector(ONTOLOGY, SIZE, max_range=8.0)
+    projector = GroundPlaneProjector(ONTOLOGY, SIZE, max_range=8.0, slope_uncertainty=0.0)
     full = projector.project(segmentation_of(labels), PINHOLE, MOUNT)
     row = full.grid.height // 2
     line = full.evidence_HW[row]
@@ -210,6 +210,22 @@ def test_evidence_falls_with_distance_confidence_and_mixed_cells():
     mixed = projector.project(segmentation_of(patch), PINHOLE, MOUNT)
     # The edge runs through the cells' middle: two of their four corners are of another class.
     assert mixed.evidence_HW[row, int((1.5 + 0.05 + 6) / 0.1)] == pytest.approx(0.6, abs=0.01)
+
+
+def test_far_cells_are_worth_less_the_less_the_plane_is_trusted():
+    labels = Scene(TRACK, SKY).render(PINHOLE, MOUNT).labels_HW
+
+    def worth(slope_uncertainty, distance):
+        projector = GroundPlaneProjector(ONTOLOGY, SIZE, max_range=8.0, slope_uncertainty=slope_uncertainty)
+        observation = projector.project(segmentation_of(labels), PINHOLE, MOUNT)
+        return float(observation.evidence_HW[observation.grid.height // 2, int((distance + 0.2 + 6) / 0.1)])
+
+    for distance in (2.0, 4.0):
+        # 2° over 4 m from 1.3 m up: 0.035 · 16 / 1.3 = 0.43 m beside, worth 1 / (1 + (0.43 / 0.3)²).
+        spread = np.radians(2.0) * distance**2 / 1.3
+        assert worth(2.0, distance) / worth(0.0, distance) == pytest.approx(
+            1 / (1 + (spread / 0.3) ** 2), rel=0.12
+        )
 
 
 def test_unlabelled_pixels_count_as_seen_only_where_asked_for():
@@ -257,6 +273,7 @@ def test_labels_of_another_size_than_the_camera_are_refused():
         ({"max_range": float("nan")}, "max_range"),
         ({"min_confidence": 1.5}, "min_confidence"),
         ({"ground_height": float("inf")}, "ground_height"),
+        ({"slope_uncertainty": -1.0}, "slope_uncertainty"),
         ({"shadow": "tree"}, "shadow"),
         ({"min_standing_px": 0}, "min_standing_px"),
         ({"min_standing_px": 9}, "min_standing_px"),

@@ -24,9 +24,9 @@ def test_the_plane_stays_horizontal_when_the_vehicle_pitches_and_rolls():
     assert in_camera(view, 15.0, -3.0) == pytest.approx(expected, abs=1e-9)
 
 
-def test_without_levelling_the_plane_is_the_base_frames_own():
+def test_the_plane_can_have_any_normal_such_as_the_base_frames_own():
     pose = Transform.from_rpy(0.1, -0.15, 0.7, (12.0, -4.0, 2.0))
-    view = ground_view(MOUNT, pose, ground_height=0.25, levelled=False)
+    view = ground_view(MOUNT, pose, ground_height=0.25, ground_up_3=pose.rotation_33[:, 2])
     on_plane = pose.apply(np.array([[5.0, -1.5, -0.25]]))[0]
     expected = (pose @ MOUNT).inverse().apply(on_plane[None])[0]
     assert in_camera(view, on_plane[0], on_plane[1]) == pytest.approx(expected, abs=1e-9)
@@ -40,6 +40,20 @@ def test_in_the_base_frame_heading_and_place_do_not_count_but_tilt_does():
     flat = ground_view(MOUNT, None)
     assert abs(one.homography_33 - flat.homography_33).max() > 0.05
     assert (flat.x, flat.y, flat.drop) == pytest.approx((0.3, 0.1, -1.4))
+
+
+def test_a_sloping_plane_turns_with_the_grid_into_the_base_frame():
+    pose = Transform.from_rpy(0.1, -0.15, 0.7, (12.0, -4.0, 2.0))
+    up_3 = Transform.from_rpy(0.05, -0.1, 0.0).rotation_33[:, 2]
+    in_odom = ground_view(MOUNT, pose, ground_up_3=up_3)
+    in_base = ground_view(MOUNT, pose, ground_up_3=up_3, in_base_frame=True)
+    forward = Transform.from_rpy(0, 0, 0.7).rotation_33 @ np.array([3.0, 0.5, 0.0])
+    there = in_odom.homography_33 @ [
+        in_odom.base_x + forward[0] - in_odom.x,
+        in_odom.base_y + forward[1] - in_odom.y,
+        1,
+    ]
+    assert in_base.homography_33 @ [3.0 - in_base.x, 0.5 - in_base.y, 1] == pytest.approx(there, abs=1e-9)
 
 
 def test_a_camera_below_the_ground_is_refused_with_what_to_mend():

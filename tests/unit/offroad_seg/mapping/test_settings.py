@@ -30,6 +30,7 @@ def test_costs_by_class_reach_the_costmap():
     [
         ({"costmap_frame": "map"}, "costmap_frame"),
         ({"odom_frame": "base_link"}, "two different names"),
+        ({"slope_time": -1.0}, "slope_time"),
         ({"unlabelled_cost": 0}, "unlabelled_cost"),
         ({"class_cost": {"Rocks": 99}}, "class_cost.Rocks"),
         ({"class_cost": {"Rocks": "deadly"}}, "class_cost.Rocks"),

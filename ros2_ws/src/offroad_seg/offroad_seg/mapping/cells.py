@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TOLERANCE_PX = 0.1
 _BORDER_RAYS = 24
+# A cell that may be this far from where it seems to be is worth half.
+_SPREAD_M = 0.3
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class CellLookup:
         ok: Whether the cell's centre is in the image and in range.
         pixels: Flat index of the centre's pixel.
         corner_ok: Whether a corner is in the image, shape (h + 1, w + 1); likewise corner_pixels.
-        footprint: float32 0–1: pixels that the cell covers along the line of sight, at most 1.
+        worth: float32 0–1: see ``worth_of``.
         distance: float32 metres of the centre from the camera's foot.
         azimuth: float32 radians of the centre seen from there, along the grid's axes.
         region: First row, end row, first column, end column of the image that the part looks at.
@@ -50,7 +52,7 @@ class CellLookup:
     pixels: Index
     corner_ok: Bool
     corner_pixels: Index
-    footprint: F32
+    worth: F32
     distance: F32
     azimuth: F32
     region: tuple[int, int, int, int]
@@ -66,9 +68,11 @@ class CellTable:
 
     Args:
         max_range: Metres from the camera's foot beyond which nothing is looked up.
+        slope_uncertainty: Radians, for ``worth_of``.
     """
 
-    def __init__(self, max_range: float) -> None:
+    def __init__(self, max_range: float, slope_uncertainty: float) -> None:
+        self._slope_uncertainty = slope_uncertainty
         self._max_range = max_range
         self._scratch = Scratch()
         self._lens: Lens | None = None
@@ -128,12 +132,9 @@ class CellTable:
         region = self._region(lens, view, u, v, depth, ok, res)
         if region is None:
             return None
-        # Along the line of sight a metre of ground at depth z covers f·height / z² pixels.
-        footprint = np.multiply(depth, depth, out=depth)
-        np.divide(lens.focal * -view.drop * res, footprint, out=footprint)
-        np.minimum(footprint, 1.0, out=footprint)
+        worth = worth_of(depth, distance, lens, view, res, self._slope_uncertainty)
         return CellLookup(
-            (j0, j1), (i0, i1), ok, pixels, corner_ok, corner_pixels, footprint, distance, azimuth, region
+            (j0, j1), (i0, i1), ok, pixels, corner_ok, corner_pixels, worth, distance, azimuth, region
         )
 
     def _pixels(
@@ -210,3 +211,31 @@ def _span(
     first = int(np.floor((values.min() + shift - margin) / resolution))
     end = int(np.ceil((values.max() + shift + margin) / resolution))
     return min(max(first, 0), cells), min(max(end, 0), cells)
+
+
+def worth_of(
+    depth: F32, distance: F32, lens: Lens, view: GroundView, resolution: float, slope_uncertainty: float
+) -> F32:
+    """What a look at ground is worth as evidence, 0–1.
+
+    Along the line of sight a cell at depth z covers focal · height · resolution / z² pixels: a share of a pixel is
+    worth that share. And ground that rises or falls against the plane by an angle is not where it seems to be, but
+    angle · distance² / height away from there.
+
+    Args:
+        depth: Metres along the optical axis, positive; used up as scratch.
+        distance: Metres from the camera's foot.
+        lens: The camera.
+        view: Its height above the plane.
+        resolution: Metres a cell.
+        slope_uncertainty: Radians.
+    """
+    height = -view.drop
+    worth = np.multiply(depth, depth, out=depth)
+    np.divide(lens.focal * height * resolution, worth, out=worth)
+    np.minimum(worth, 1.0, out=worth)
+    spread = np.multiply(distance, distance)
+    np.multiply(spread, slope_uncertainty / (height * _SPREAD_M), out=spread)
+    np.multiply(spread, spread, out=spread)
+    np.add(spread, 1.0, out=spread)
+    return np.divide(worth, spread, out=worth)

@@ -10,7 +10,7 @@ import numpy as np
 
 from offroad_seg.errors import CameraError, InputError
 from offroad_seg.mapping.buffers import Scratch
-from offroad_seg.mapping.cells import CellTable
+from offroad_seg.mapping.cells import CellTable, worth_of
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
 from offroad_seg.mapping.occlusion import MAX_STANDING_PX, Shadow, find_edges
@@ -46,7 +46,8 @@ class GroundPlaneProjector:
     where something that stands meets the ground takes that class.
 
     Evidence is confidence × share of the cell (centre and corners) seen as that class × pixels that the cell covers
-    along the line of sight, at most one.
+    along the line of sight, at most one × how well the plane places it: 1 / (1 + (spread / 0.3 m)²), where
+    spread = slope uncertainty · distance² / camera height is how far a cell may be from where it seems to be.
 
     Args:
         ontology: The classes.
@@ -54,7 +55,7 @@ class GroundPlaneProjector:
         max_range: Metres from the camera's foot.
         min_confidence: 0–1.
         ground_height: Height of the base frame's origin above the ground, metres.
-        levelled: The plane is horizontal; else it pitches and rolls with the base frame.
+        slope_uncertainty: Degrees (one standard deviation) by which the ground may rise or fall against the plane.
         shadow: What something standing hides: ``ray``, all that lies behind it in that direction; ``object``, only
             what its own pixels cover, so that ground seen over a low rock counts; ``none``, for comparison only:
             its pixels are cells of its class, as in a plain bird's-eye view.
@@ -74,16 +75,15 @@ class GroundPlaneProjector:
         max_range: float = 15.0,
         min_confidence: float = 0.0,
         ground_height: float = 0.0,
-        levelled: bool = True,
+        slope_uncertainty: float = 2.0,
         shadow: str = "ray",
         min_standing_px: int = 2,
         keep_unlabelled: bool = False,
     ) -> None:
-        _check(max_range, min_confidence, ground_height, shadow, min_standing_px)
+        _check(max_range, min_confidence, ground_height, slope_uncertainty, shadow, min_standing_px)
         self._size = size
         self._max_range = max_range
         self._ground_height = ground_height
-        self._levelled = levelled
         self._shadow = shadow
         self._min_standing_px = min_standing_px
         self._min_confidence = math.ceil(min_confidence * 255)
@@ -95,7 +95,8 @@ class GroundPlaneProjector:
         self._known_256 = known_256
         # The worse class wins a cell where several things stand.
         self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
-        self._table = CellTable(max_range)
+        self._slope_uncertainty = math.radians(slope_uncertainty)
+        self._table = CellTable(max_range, self._slope_uncertainty)
         self._scratch = Scratch()
         self._lens: Lens | None = None
         self._outputs: list[tuple[U8, F32]] = [
@@ -114,6 +115,7 @@ class GroundPlaneProjector:
         odom_T_base: Transform | None = None,
         *,
         in_base_frame: bool = False,
+        ground_up_3: NDArray[np.float64] | None = None,
     ) -> GridObservation:
         """See ``Projector.project``. The result's arrays are kept buffers: they last until the next but one call."""
         labels_HW, confidence_HW = segmentation.labels_HW, segmentation.confidence_HW
@@ -128,7 +130,7 @@ class GroundPlaneProjector:
             base_T_camera,
             odom_T_base,
             ground_height=self._ground_height,
-            levelled=self._levelled,
+            ground_up_3=ground_up_3,
             in_base_frame=in_base_frame,
         )
         lens = self._lens_of(camera)
@@ -214,7 +216,7 @@ class GroundPlaneProjector:
             np.add(share, test.view(np.uint8), out=share)
         np.multiply(share, seen.view(np.uint8), out=share)
         evidence = get("evidence", shape)
-        np.multiply(cells.footprint, 1.0 / (255.0 * _LOOKS), out=evidence)
+        np.multiply(cells.worth, 1.0 / (255.0 * _LOOKS), out=evidence)
         np.multiply(evidence, share, out=evidence)
         np.multiply(evidence, confidence, out=out_evidence)
         np.copyto(out_labels, label, where=seen)
@@ -239,14 +241,21 @@ class GroundPlaneProjector:
         order = np.argsort(rank.astype(np.uint16), kind="stable")
         order = order[inside[order]]
         at = (row * grid.width + column)[order]
-        footprint = np.minimum(1.0, lens.focal * -view.drop * grid.resolution / contacts.depth_N**2)
-        evidence = footprint * (contacts.confidence_N * np.float32(1.0 / 255.0))
+        worth = worth_of(
+            contacts.depth_N, contacts.range_N, lens, view, grid.resolution, self._slope_uncertainty
+        )
+        evidence = worth * (contacts.confidence_N * np.float32(1.0 / 255.0))
         out_labels.ravel()[at] = np.where(known, contacts.labels_N, UNLABELLED)[order]
         out_evidence.ravel()[at] = np.where(known, evidence, 0.0)[order]
 
 
 def _check(
-    max_range: float, min_confidence: float, ground_height: float, shadow: str, min_standing_px: int
+    max_range: float,
+    min_confidence: float,
+    ground_height: float,
+    slope_uncertainty: float,
+    shadow: str,
+    min_standing_px: int,
 ) -> None:
     if not (math.isfinite(max_range) and max_range > 0):
         raise InputError(f"max_range is {max_range!r}", where="costmap.max_range", mend="give metres above 0")
@@ -256,6 +265,12 @@ def _check(
         )
     if not math.isfinite(ground_height):
         raise InputError(f"ground_height is {ground_height!r}", where="ground_height", mend="give metres")
+    if not 0.0 <= slope_uncertainty < 45.0:
+        raise InputError(
+            f"slope_uncertainty is {slope_uncertainty!r}",
+            where="slope_uncertainty",
+            mend="give 0 to 45 degrees",
+        )
     if shadow not in SHADOWS:
         raise InputError(f"shadow is {shadow!r}", where="shadow", mend=f"give one of: {', '.join(SHADOWS)}")
     if not 1 <= min_standing_px <= MAX_STANDING_PX:

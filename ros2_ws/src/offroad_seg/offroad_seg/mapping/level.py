@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     F64 = NDArray[np.float64]
 
 _MIN_HEIGHT = 0.02
+_MAX_TILT_COS = math.cos(math.radians(60))
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def ground_view(
     odom_T_base: Transform | None,
     *,
     ground_height: float = 0.0,
-    levelled: bool = True,
+    ground_up_3: F64 | None = None,
     in_base_frame: bool = False,
 ) -> GroundView:
     """Place the camera above the ground plane.
@@ -65,30 +66,28 @@ def ground_view(
         base_T_camera: Mount of the optical frame in the base frame.
         odom_T_base: Pose of the base; None is a vehicle that stands level, its base frame the grid's.
         ground_height: The base origin's height above the ground, metres.
-        levelled: The plane is horizontal (gravity), through the ground point below the base. False: it is the
-            base frame's own plane, which pitches and rolls with the vehicle.
+        ground_up_3: Normal of the ground plane, in odom (without odometry in the base frame); None is the vertical.
         in_base_frame: The grid's axes and origin follow the base (its heading, not its tilt) instead of odom.
 
     Raises:
         TransformError: The camera would lie in or below the plane, or the vehicle on its side.
     """
     pose = odom_T_base if odom_T_base is not None else Transform.identity()
-    grid_T_base = _without_heading(pose) if in_base_frame or odom_T_base is None else pose
-    up_3 = grid_T_base.rotation_33[:, 2]
-    if up_3[2] < math.cos(math.radians(60)):
+    normal_3 = np.array([0.0, 0.0, 1.0]) if ground_up_3 is None else ground_up_3
+    if in_base_frame or odom_T_base is None:
+        heading = _heading(pose)
+        pose = Transform(heading.rotation_33.T @ pose.rotation_33, np.zeros(3))
+        normal_3 = heading.rotation_33.T @ normal_3
+    if min(float(pose.rotation_33[2, 2]), float(normal_3[2])) < _MAX_TILT_COS:
         raise TransformError(
             "the vehicle leans by more than 60°: there is no ground plane to look at",
             where="odom_T_base",
             mend="check the odometry's orientation (REP-103: z up)",
         )
-    base_3 = grid_T_base.translation_3
-    camera_3 = grid_T_base.apply(base_T_camera.translation_3[None, :])[0]
-    if levelled:
-        slope_x = slope_y = 0.0
-        foot_3 = base_3 - np.array([0.0, 0.0, ground_height])
-    else:
-        slope_x, slope_y = float(-up_3[0] / up_3[2]), float(-up_3[1] / up_3[2])
-        foot_3 = base_3 - ground_height * up_3
+    base_3 = pose.translation_3
+    camera_3 = pose.apply(base_T_camera.translation_3[None, :])[0]
+    slope_x, slope_y = float(-normal_3[0] / normal_3[2]), float(-normal_3[1] / normal_3[2])
+    foot_3 = base_3 - ground_height * normal_3
     offset_3 = camera_3 - foot_3
     drop = float(slope_x * offset_3[0] + slope_y * offset_3[1] - offset_3[2])
     if not drop < -_MIN_HEIGHT:
@@ -99,7 +98,7 @@ def ground_view(
             "of base_link above the ground",
         )
     return GroundView(
-        camera_R_grid=(grid_T_base.rotation_33 @ base_T_camera.rotation_33).T,
+        camera_R_grid=(pose.rotation_33 @ base_T_camera.rotation_33).T,
         x=float(camera_3[0]),
         y=float(camera_3[1]),
         base_x=float(base_3[0]),
@@ -110,7 +109,8 @@ def ground_view(
     )
 
 
-def _without_heading(pose: Transform) -> Transform:
-    """The pose's tilt alone: turned so that base x points along grid x, at the origin."""
-    yaw = math.atan2(float(pose.rotation_33[1, 0]), float(pose.rotation_33[0, 0]))
-    return Transform.from_rpy(0.0, 0.0, -yaw) @ Transform(pose.rotation_33, np.zeros(3))
+def _heading(pose: Transform) -> Transform:
+    """The pose's turn about the vertical alone."""
+    return Transform.from_rpy(
+        0.0, 0.0, math.atan2(float(pose.rotation_33[1, 0]), float(pose.rotation_33[0, 0]))
+    )

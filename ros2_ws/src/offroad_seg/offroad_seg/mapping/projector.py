@@ -6,6 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from offroad_seg.camera import CameraModel
     from offroad_seg.transforms import Transform
     from offroad_seg.types import GridObservation, Segmentation
@@ -22,6 +25,7 @@ class Projector(Protocol):
         odom_T_base: Transform | None = None,
         *,
         in_base_frame: bool = False,
+        ground_up_3: NDArray[np.float64] | None = None,
     ) -> GridObservation:
         """What the image says about the ground around the vehicle.
 
@@ -31,6 +35,7 @@ class Projector(Protocol):
             base_T_camera: Pose of the optical frame in the base frame.
             odom_T_base: Pose of the base at the image's stamp, or None without odometry.
             in_base_frame: Put the grid into the levelled base frame, not into odom. Always so without odometry.
+            ground_up_3: The ground's normal in odom (without odometry in the base frame); None is the vertical.
 
         Raises:
             CameraError: The camera does not fit the image.

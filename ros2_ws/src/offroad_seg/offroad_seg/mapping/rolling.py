@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Evidence is stored times exp(age of the reference / decay time), so that ageing touches no cell; beyond this
 # factor it is scaled back.
 _MAX_SCALE = 1e6
+_CAUTION = 5.0
 
 
 class RollingCostmap:
@@ -35,9 +36,10 @@ class RollingCostmap:
 
     Each observation adds its evidence (0–1) to the count of its class. Counts shrink by exp(−age / decay_time) and
     their sum is held at ``max_evidence``, so that a change is believed after about as many frames. A cell is
-    unknown while its sum is below ``min_evidence``: one clear look is enough, a far one needs several. It is lethal
-    when lethal classes hold at least ``lethal_share`` of the evidence; else its cost is the evidence-weighted mean,
-    lethal evidence counting 98. Nothing is inflated.
+    unknown while its sum is below ``min_evidence``: one clear look is enough, a far one needs several. Of lethal
+    evidence a fifth is enough, for to stop for nothing costs less than not to stop. It is lethal when lethal classes
+    hold at least ``lethal_share`` of the evidence; else its cost is the evidence-weighted mean, lethal evidence
+    counting 98. Nothing is inflated.
 
     A cell that is not seen again goes unknown after ``decay_time × ln(evidence / min_evidence)`` seconds, at the
     latest after ``decay_time × ln(max_evidence / min_evidence)``.
@@ -66,7 +68,7 @@ class RollingCostmap:
         *,
         frame_id: str = "odom",
         decay_time: float = 10.0,
-        min_evidence: float = 0.3,
+        min_evidence: float = 0.05,
         max_evidence: float = 10.0,
         lethal_share: float = 0.25,
         unlabelled_cost: Cost = "unknown",
@@ -86,7 +88,8 @@ class RollingCostmap:
         self._channel_256[: self._n_classes] = np.arange(self._n_classes)
         n_cells = size.cells_x * size.cells_y
         self._evidence_NC = np.zeros((n_cells, self._n_classes + 1), np.float32)
-        self._total_N = np.zeros(n_cells, np.float32)
+        # Evidence as it counts towards being known: lethal evidence several times.
+        self._known_N = np.zeros(n_cells, np.float32)
         self._cost_N = np.zeros(n_cells, np.int8)
         self._weights_C3 = self._weights()
         self.reset()
@@ -94,7 +97,7 @@ class RollingCostmap:
     def reset(self) -> None:
         """Forget everything, and the time too."""
         self._evidence_NC.fill(0.0)
-        self._total_N.fill(0.0)
+        self._known_N.fill(0.0)
         self._cost_N.fill(0)
         self._cell: tuple[int, int] | None = None
         self._stamp_ns: int | None = None
@@ -155,7 +158,7 @@ class RollingCostmap:
         """
         if self._stamp_ns is None or self._cell is None:
             raise OffroadSegError("the costmap has seen nothing yet", mend="call update() first")
-        known_N = self._total_N >= self._min_evidence * self._scale(self._stamp_ns)
+        known_N = self._known_N >= self._min_evidence * self._scale(self._stamp_ns)
         cost_N = np.where(known_N, self._cost_N, np.int8(COST_UNKNOWN))
         return Costmap(self._unrolled(cost_N), self._grid(), self._frame_id, self._stamp_ns)
 
@@ -183,7 +186,7 @@ class RollingCostmap:
         scale = math.exp(min((stamp_ns - self._reference_ns) / self._decay_ns, 80.0))
         if scale > _MAX_SCALE:
             self._evidence_NC *= np.float32(1.0 / scale)
-            self._total_N *= np.float32(1.0 / scale)
+            self._known_N *= np.float32(1.0 / scale)
             self._reference_ns = stamp_ns
             return 1.0
         return scale
@@ -194,7 +197,7 @@ class RollingCostmap:
             return
         width, height = self._size.cells_x, self._size.cells_y
         shape = (height, width)
-        total_HW = self._total_N.reshape(shape)
+        known_HW = self._known_N.reshape(shape)
         evidence_HWC = self._evidence_NC.reshape(*shape, -1)
         for axis, (old, new, size) in enumerate(
             zip(self._cell[::-1], cell[::-1], (height, width), strict=True)
@@ -206,7 +209,7 @@ class RollingCostmap:
             first, count = (old + size, moved) if moved > 0 else (new, -moved)
             slots = np.arange(first, first + min(count, size)) % size
             at = (slots, slice(None)) if axis == 0 else (slice(None), slots)
-            total_HW[at] = 0.0
+            known_HW[at] = 0.0
             evidence_HWC[at] = 0.0
         self._cell = cell
 
@@ -263,7 +266,7 @@ class RollingCostmap:
         safe = np.maximum(total, np.float32(1e-30))
         cost = np.rint(graded / safe)
         np.copyto(cost, COST_LETHAL, where=lethal >= self._lethal_share * safe)
-        self._total_N[slots] = total
+        self._known_N[slots] = total + np.float32(_CAUTION - 1.0) * lethal
         self._cost_N[slots] = cost.astype(np.int8)
 
     def _unrolled(self, slots_N: I8) -> I8:

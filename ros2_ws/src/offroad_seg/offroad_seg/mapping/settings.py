@@ -11,6 +11,7 @@ from offroad_seg.errors import InputError
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.mapping.ground_plane import GroundPlaneProjector
 from offroad_seg.mapping.rolling import RollingCostmap, unlabelled_value
+from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
 from offroad_seg.types import COST_UNKNOWN
 
@@ -33,7 +34,9 @@ class PipelineSettings:
         max_evidence: Evidence at which a cell is saturated: a change is believed after about as many frames.
         lethal_share: Share of lethal evidence from which a cell is lethal.
         ground_height: Height of the base frame's origin above the ground, metres.
-        levelled: The ground plane is horizontal (True) or tilts with the base frame.
+        slope_time: Seconds over which the vehicle's tilt becomes the ground's (see ``GroundSlope``): 0 takes the
+            base frame's plane, infinite the horizontal one.
+        slope_uncertainty: Degrees by which the ground may rise or fall against its plane; more trusts far cells less.
         shadow: ``ray`` or ``object``: what a standing thing hides (see ``GroundPlaneProjector``).
         min_standing_px: Standing pixels along the ray from which a thing is believed, 1–4.
         costmap_frame: The grid's frame: ``odom_frame`` (fused over time) or ``base_frame`` (each frame by itself).
@@ -49,11 +52,12 @@ class PipelineSettings:
     resolution: float = 0.1
     max_range: float = 15.0
     decay_time: float = 10.0
-    min_evidence: float = 0.3
+    min_evidence: float = 0.05
     max_evidence: float = 10.0
     lethal_share: float = 0.25
     ground_height: float = 0.0
-    levelled: bool = True
+    slope_time: float = 1.0
+    slope_uncertainty: float = 2.0
     shadow: str = "ray"
     min_standing_px: int = 2
     costmap_frame: str = "odom"
@@ -75,6 +79,7 @@ class PipelineSettings:
                 where="costmap_frame",
                 mend=f"give '{self.odom_frame}' (fused over time) or '{self.base_frame}' (each frame by itself)",
             )
+        GroundSlope(self.slope_time)
         unlabelled_value(self.unlabelled_cost)
         for name, cost in self.class_cost.items():
             cost_value(cost, where=f"class_cost.{name}")
@@ -102,7 +107,7 @@ class PipelineSettings:
             max_range=self.max_range,
             min_confidence=self.min_confidence,
             ground_height=self.ground_height,
-            levelled=self.levelled,
+            slope_uncertainty=self.slope_uncertainty,
             shadow=self.shadow,
             min_standing_px=self.min_standing_px,
             keep_unlabelled=unlabelled_value(self.unlabelled_cost) != COST_UNKNOWN,
