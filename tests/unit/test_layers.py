@@ -18,7 +18,7 @@ ROS_MODULES = {
 # A run time may be imported by the engine of its name, and by the builder that makes such engines.
 ENGINE_MODULES = {
     "torch": {"engines/torch.py"},
-    "onnxruntime": {"engines/onnxruntime.py", "compile/onnxruntime.py"},
+    "onnxruntime": {"engines/onnxruntime.py", "compile/onnxruntime_builder.py"},
     "tensorrt": set(),
     "torch_tensorrt": set(),
 }
