@@ -60,9 +60,8 @@ def process_status(node: NodeProcess) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
-def test_cycles_work_and_leave_nothing_behind(node, client, image):
-    threads, resident = [], []
-    for _ in range(6):
+def test_every_cycle_works_as_the_first(client, image):
+    for _ in range(3):
         assert client.change_state(CONFIGURE)
         assert client.state() == "inactive"
         assert client.change_state(ACTIVATE)
@@ -70,16 +69,21 @@ def test_cycles_work_and_leave_nothing_behind(node, client, image):
         client.connect()
         client.reply(image, scene.CAMERA, "costmap")
         assert client.change_state(DEACTIVATE)
-        assert client.image.get_subscription_count() == 0 or client.spin_until(
-            lambda: client.image.get_subscription_count() == 0
-        )
+        assert client.spin_until(lambda: client.image.get_subscription_count() == 0)
         assert client.change_state(CLEANUP)
         assert client.state() == "unconfigured"
+
+
+def test_cycles_leave_nothing_behind(node, client):
+    threads, resident = [], []
+    for _ in range(30):
+        assert all(client.change_state(transition) for transition in UP_AND_DOWN)
         status = process_status(node)
         threads.append(int(status["Threads"]))
         resident.append(int(status["VmRSS"].split()[0]) / 1024)
-    assert threads[-1] == threads[1]
-    assert resident[-1] - resident[1] < 10.0, resident
+    assert threads[-1] == threads[5]
+    # One life that is kept alive holds 2.3 MiB, 57 in all. ONNX Runtime keeps up to some 30, once.
+    assert resident[-1] - resident[5] < 40.0, resident
 
 
 def test_a_refused_bundle_fails_configure_and_the_node_lives(client, bundle, tmp_path):  # noqa: F811

@@ -92,7 +92,7 @@ def image_to_rgb(msg: ImageLike) -> NDArray[np.uint8]:
     if encoding in _DIRECT:
         channels, conversion = _DIRECT[encoding]
         rows = _rows(msg, channels, np.uint8)
-        image = _split(rows, channels)
+        image = rows.reshape(len(rows), -1, channels)  # a view even of padded rows
         if conversion is None:
             return np.ascontiguousarray(image)
         return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
@@ -243,14 +243,6 @@ def _rows(msg: ImageLike, pixel_bytes: int, dtype: type) -> NDArray[Any]:
     if bool(msg.is_bigendian) != (sys.byteorder == "big"):
         samples = samples.byteswap()
     return samples
-
-
-def _split(rows: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Rows (H, W·C), padded or not, as a view (H, W, C)."""
-    height, used = rows.shape
-    return np.lib.stride_tricks.as_strided(
-        rows, (height, used // channels, channels), (rows.strides[0], channels, 1), writeable=False
-    )
 
 
 def _convert(msg: ImageLike, pixel_bytes: int, sample_bytes: int) -> NDArray[np.uint8]:
