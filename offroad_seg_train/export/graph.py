@@ -49,9 +49,10 @@ class DeployedModel(nn.Module):
         logits_BCHW = self.module(image_BHWC.permute(0, 3, 1, 2)).float()
         labels_BHW = logits_BCHW.argmax(dim=1).to(torch.uint8)
         scaled_BCHW = logits_BCHW if self.temperature == 1.0 else logits_BCHW / self.temperature
-        best_BHW = scaled_BCHW.softmax(dim=1).amax(dim=1)
+        # The largest softmax is 1 / Σ exp(x − max). ONNX Runtime's Softmax over channels takes ten times as long.
+        best_BHW = 1.0 / (scaled_BCHW - scaled_BCHW.amax(dim=1, keepdim=True)).exp().sum(dim=1)
         confidence_BHW = (best_BHW * 255.0).round().clamp(0.0, 255.0).to(torch.uint8)
-        # A maximum may drop a NaN, and softmax swallows −inf. A sum keeps both: it is finite only if all logits are.
+        # A maximum may drop a NaN, and exp swallows −inf. A sum keeps both: it is finite only if all logits are.
         total_B = logits_BCHW.sum(dim=(1, 2, 3))
         mean_B = best_BHW.mean(dim=(1, 2))
         mean_B = torch.where(torch.isfinite(total_B), mean_B, torch.full_like(mean_B, float("nan")))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from offroad_seg.engines.base import InferenceEngine
 
-_WARM_UP = 2
+WARM_UP = 2
 _MIN_RUNS, _MAX_RUNS = 5, 200
 _BUDGET_S = 5.0
 
@@ -32,7 +32,7 @@ def measure_latency(
         ``p50``, ``p99``, ``mean`` in milliseconds; ``runs``; ``device``, ``threads``.
     """
     image_BHWC = image_HWC[None]
-    for _ in range(_WARM_UP):
+    for _ in range(WARM_UP):
         engine.infer(image_BHWC)
     times_ms: list[float] = []
     deadline = time.perf_counter() + budget_s
