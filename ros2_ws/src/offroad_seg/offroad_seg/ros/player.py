@@ -92,7 +92,7 @@ class NodeReplay:
         Raises:
             EngineError: The node refuses the bundle, ends, or answers no more.
         """
-        from offroad_seg.ros.link import play_in_step, play_in_time
+        from offroad_seg.ros.pacing import play_in_step, play_in_time
 
         for item in items:
             if isinstance(item, Drop):

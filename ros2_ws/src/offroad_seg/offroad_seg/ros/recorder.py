@@ -44,10 +44,13 @@ class Answer:
     messages: dict[str, Any] = field(default_factory=dict)
     after_ms: dict[str, float] = field(default_factory=dict)
 
-    @property
     def has_labels(self) -> bool:
         """Whether labels and confidence are there."""
         return "labels" in self.messages and "confidence" in self.messages
+
+    def has_costmap(self) -> bool:
+        """Whether the costmap is there."""
+        return "costmap" in self.messages
 
     def perception(self, reason: str) -> Perception:
         """As the pipeline would give it; ``total`` is the time to the labels, ``costmap`` to the grid.
