@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,21 @@ def test_labels_and_map_can_be_worked_out_one_after_the_other(bundle, pipeline):
     whole = build_pipeline(bundle, backend="onnxruntime", device="cpu", threads=1, settings=SETTINGS)
     np.testing.assert_array_equal(late.costmap.cost_HW, whole.process(image, MOUNT, at).costmap.cost_HW)
     assert late.segmentation is segmentation
+
+
+def test_the_networks_pixels_give_the_same_map_as_the_images(bundle, pipeline):
+    """The mapping reads the labels at network size: fewer pixels, the same ground."""
+    at = pose(0.0, pitch=0.02)
+    image = frame(at, 5)
+    segmentation = pipeline.segmenter.segment(image)
+    assert segmentation.network.labels_HW.shape == (144, 256)
+    small = pipeline.map(image, segmentation, MOUNT, at).costmap.cost_HW
+    pipeline.reset()
+    large = pipeline.map(image, replace(segmentation, network=None), MOUNT, at).costmap.cost_HW
+    both = (small >= 0) & (large >= 0)
+    assert both.sum() > 0.97 * (small >= 0).sum()
+    assert both.sum() > 0.97 * (large >= 0).sum()
+    assert (small == large)[both].mean() > 0.995
 
 
 def test_time_that_runs_back_is_refused_until_reset(pipeline):

@@ -58,6 +58,20 @@ def test_results_stay_valid_until_the_next_but_one_call(segmenter):
     assert np.shares_memory(first.labels_HW, third.labels_HW)
 
 
+def test_the_networks_own_pixels_come_along_and_outlive_the_next_call(segmenter):
+    truth = stripes(360, 640, 3)
+    result = segmenter.segment(frame(truth))
+    # 360 × 640 into 64 × 160 is 64 × 114, with padding left and right that must not come along.
+    assert result.network.labels_HW.shape == result.network.confidence_HW.shape == (64, 114)
+    shrunk = truth[0, ((np.arange(114) + 0.5) * 640 / 114).astype(int)]
+    assert (result.network.labels_HW == shrunk).mean() > 0.95
+    kept = result.network.labels_HW.copy()
+    segmenter.segment(frame(stripes(360, 640, 0)))
+    np.testing.assert_array_equal(result.network.labels_HW, kept)
+    # An image with fewer pixels than the network sees says all itself.
+    assert segmenter.segment(frame(stripes(50, 40))).network is None
+
+
 def test_images_of_changing_sizes_do_not_disturb_each_other(segmenter):
     for height, width in ((180, 320), (64, 160), (180, 320), (300, 200)):
         truth = stripes(height, width, 1)

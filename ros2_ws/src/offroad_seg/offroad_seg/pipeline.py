@@ -12,7 +12,7 @@ from offroad_seg.errors import CameraError, OffroadSegError, TransformError
 from offroad_seg.mapping.settings import PipelineSettings
 from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
-from offroad_seg.segmenter import Segmenter
+from offroad_seg.segmenter import NetworkSegmentation, Segmenter
 from offroad_seg.types import Perception
 
 if TYPE_CHECKING:
@@ -168,12 +168,18 @@ class PerceptionPipeline:
         timings: dict[str, float],
     ) -> GridObservation:
         assert self.projector is not None
-        assert frame.camera is not None
+        camera = frame.camera
+        assert camera is not None
         started = time.perf_counter()
+        if isinstance(segmentation, NetworkSegmentation) and segmentation.network is not None:
+            full, small = segmentation.labels_HW.shape, segmentation.network
+            # A camera of another size goes on to the projector, which says what is wrong.
+            if (camera.height, camera.width) == full:
+                segmentation, camera = small, camera.scaled(*small.labels_HW.shape)
         up_3 = None if odom_T_base is None else self._slope.update(odom_T_base, frame.stamp_ns)
         observation = self.projector.project(
             segmentation,
-            frame.camera,
+            camera,
             base_T_camera,
             odom_T_base,
             in_base_frame=self._in_base_frame,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
     from offroad_seg.types import Frame
 
     U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class NetworkSegmentation(Segmentation):
+    """A segmentation that also holds what the network itself said.
+
+    Attributes:
+        network: The same labels and confidence at the network's resolution, without padding; None where the image
+            has no more pixels than that. It says all that there is in fewer pixels: the mapping reads it.
+    """
+
+    network: Segmentation | None = None
+
 
 # Results stay valid until the next but one call: one can be published while the next is worked out.
 _KEPT = 2
@@ -47,6 +61,7 @@ class Segmenter:
         self._letterbox = bundle.letterbox
         self._input_BHWC = np.empty((1, self._letterbox.height, self._letterbox.width, 3), np.uint8)
         self._outputs: list[tuple[U8, U8]] = []
+        self._network_outputs: list[tuple[U8, U8]] = []
 
     def warm_up(self) -> None:
         """Run the engine once on grey, so that the first frame is no slower than the rest.
@@ -57,7 +72,7 @@ class Segmenter:
         self._input_BHWC.fill(self._letterbox.pad_value)
         self._infer()
 
-    def segment(self, frame: Frame) -> Segmentation:
+    def segment(self, frame: Frame) -> NetworkSegmentation:
         """Label every pixel of a frame.
 
         Raises:
@@ -70,16 +85,19 @@ class Segmenter:
         labels_hw, confidence_hw, mean_confidence = self._infer()
         inferred = time.perf_counter()
         height, width = frame.image_HWC.shape[:2]
-        labels_HW, confidence_HW = self._output(height, width)
+        labels_HW, confidence_HW = _oldest(self._outputs, height, width)
         self._letterbox.restore(labels_hw, height, width, out=labels_HW)
         self._letterbox.restore(confidence_hw, height, width, out=confidence_HW)
+        network = self._crop(labels_hw, confidence_hw, frame, mean_confidence)
         restored = time.perf_counter()
         self.timings_ms = {
             "letterbox": 1e3 * (boxed - started),
             "engine": 1e3 * (inferred - boxed),
             "restore": 1e3 * (restored - inferred),
         }
-        return Segmentation(labels_HW, confidence_HW, frame.stamp_ns, frame.frame_id, mean_confidence)
+        return NetworkSegmentation(
+            labels_HW, confidence_HW, frame.stamp_ns, frame.frame_id, mean_confidence, network
+        )
 
     def _infer(self) -> tuple[U8, U8, float]:
         output = self.engine.infer(self._input_BHWC)
@@ -101,14 +119,25 @@ class Segmenter:
             )
         return output.labels_BHW[0], output.confidence_BHW[0], mean_confidence
 
-    def _output(self, height: int, width: int) -> tuple[U8, U8]:
-        """The pair of buffers that is oldest, of that size."""
-        if len(self._outputs) == _KEPT:
-            labels_HW, confidence_HW = self._outputs.pop(0)
-        else:
-            labels_HW = confidence_HW = np.empty((0, 0), np.uint8)
-        if labels_HW.shape != (height, width):
-            labels_HW = np.empty((height, width), np.uint8)
-            confidence_HW = np.empty((height, width), np.uint8)
-        self._outputs.append((labels_HW, confidence_HW))
-        return labels_HW, confidence_HW
+    def _crop(
+        self, labels_hw: U8, confidence_hw: U8, frame: Frame, mean_confidence: float
+    ) -> Segmentation | None:
+        """The network's own pixels without the padding, in buffers that outlive the engine's next call."""
+        height, width = frame.image_HWC.shape[:2]
+        place = self._letterbox.geometry(height, width)
+        if place.height * place.width >= height * width:
+            return None
+        inside = (slice(place.top, place.top + place.height), slice(place.left, place.left + place.width))
+        labels, confidence = _oldest(self._network_outputs, place.height, place.width)
+        labels[:] = labels_hw[inside]
+        confidence[:] = confidence_hw[inside]
+        return Segmentation(labels, confidence, frame.stamp_ns, frame.frame_id, mean_confidence)
+
+
+def _oldest(outputs: list[tuple[U8, U8]], height: int, width: int) -> tuple[U8, U8]:
+    """The pair of buffers that was handed out longest ago, of that size."""
+    pair = outputs.pop(0) if len(outputs) == _KEPT else None
+    if pair is None or pair[0].shape != (height, width):
+        pair = (np.empty((height, width), np.uint8), np.empty((height, width), np.uint8))
+    outputs.append(pair)
+    return pair

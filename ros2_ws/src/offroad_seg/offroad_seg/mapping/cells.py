@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     Index = NDArray[np.intp]
 
 TOLERANCE_PX = 0.1
-_BORDER_RAYS = 24
 # A cell that may be this far from where it seems to be is worth half.
 _SPREAD_M = 0.3
 
@@ -161,12 +160,7 @@ class CellTable:
         self, lens: Lens, view: GroundView, grid: GridSpec
     ) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """Rows and columns of the window that the image's border, cast on the ground, encloses."""
-        camera = lens.camera
-        along = np.linspace(0, camera.width - 1, _BORDER_RAYS).astype(np.intp)
-        down = np.linspace(0, camera.height - 1, _BORDER_RAYS).astype(np.intp)
-        u = np.concatenate([along, along, np.zeros_like(down), np.full_like(down, camera.width - 1)])
-        v = np.concatenate([np.zeros_like(along), np.full_like(along, camera.height - 1), down, down])
-        rays = lens.directions(u, v) @ view.camera_R_grid
+        rays = lens.border() @ view.camera_R_grid
         rows, columns = (0, grid.height), (0, grid.width)
         if np.isfinite(rays).all():
             level = np.hypot(rays[:, 0], rays[:, 1])

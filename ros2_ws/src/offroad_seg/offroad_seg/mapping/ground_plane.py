@@ -13,7 +13,7 @@ from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.cells import CellTable, worth_of
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
-from offroad_seg.mapping.occlusion import MAX_STANDING_PX, Shadow, find_edges
+from offroad_seg.mapping.occlusion import MAX_STANDING_PX, EdgeFinder, Shadow
 from offroad_seg.types import COST_LETHAL, UNLABELLED, GridObservation
 
 if TYPE_CHECKING:
@@ -82,21 +82,19 @@ class GroundPlaneProjector:
     ) -> None:
         _check(max_range, min_confidence, ground_height, slope_uncertainty, shadow, min_standing_px)
         self._size = size
-        self._max_range = max_range
         self._ground_height = ground_height
         self._shadow = shadow
-        self._min_standing_px = min_standing_px
         self._min_confidence = math.ceil(min_confidence * 255)
         known_256 = ontology.costs_256 >= 0
         known_256[UNLABELLED] = keep_unlabelled
         standing_256 = ontology.standing_256 if shadow != "none" else np.zeros(256, np.bool_)
-        self._standing_256 = standing_256.astype(np.uint8)
         self._ground_256 = known_256 & ~standing_256
         self._known_256 = known_256
         # The worse class wins a cell where several things stand.
         self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
         self._slope_uncertainty = math.radians(slope_uncertainty)
         self._table = CellTable(max_range, self._slope_uncertainty)
+        self._edges = EdgeFinder(standing_256, max_range=max_range, min_standing_px=min_standing_px)
         self._scratch = Scratch()
         self._lens: Lens | None = None
         self._outputs: list[tuple[U8, F32]] = [
@@ -141,41 +139,25 @@ class GroundPlaneProjector:
         out_evidence_HW.fill(0.0)
         cells = self._table.lookup(lens, view, grid)
         if cells is not None:
-            edges = self._edges(labels_HW, confidence_HW, lens, view, cells)
+            edges = self._edges.find(labels_HW, confidence_HW, lens, view, cells.region, grid.resolution)
             hidden = None
-            if self._shadow == "ray" and edges is not None:
+            if self._shadow == "ray" and edges.x_N.size:
                 shadow = Shadow(edges, pixel_angle=1.0 / lens.focal, slack=1.5 * grid.resolution)
                 hidden = shadow.hides(cells.azimuth, cells.distance)
                 in_sight = ~shadow.hides(np.arctan2(edges.y_N, edges.x_N), edges.range_N)
-                edges = edges.where(edges.touches_N & in_sight)
-            elif edges is not None:
-                edges = edges.where(edges.touches_N)
+                contacts = edges.where(edges.touches_N & in_sight)
+            else:
+                contacts = edges.where(edges.touches_N)
             part = cells.window
             self._look_up(labels_HW, confidence_HW, cells, hidden, out_labels_HW[part], out_evidence_HW[part])
-            if edges is not None:
-                self._mark(edges, lens, view, grid, out_labels_HW, out_evidence_HW)
+            if contacts.x_N.size:
+                self._mark(contacts, lens, view, grid, out_labels_HW, out_evidence_HW)
         return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns)
 
     def _lens_of(self, camera: CameraModel) -> Lens:
         if self._lens is None or self._lens.camera != camera:
             self._lens = Lens(camera, self._scratch)
         return self._lens
-
-    def _edges(
-        self, labels_HW: U8, confidence_HW: U8, lens: Lens, view: GroundView, cells: CellLookup
-    ) -> Edges | None:
-        edges = find_edges(
-            labels_HW,
-            confidence_HW,
-            self._standing_256,
-            lens,
-            view,
-            region=cells.region,
-            max_range=self._max_range,
-            min_standing_px=self._min_standing_px,
-            scratch=self._scratch,
-        )
-        return edges if edges.x_N.size else None
 
     def _look_up(
         self,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # polynomial below overflows float32.
 _MIN_DEPTH = 1e-2
 _RAY_STEP = 4.0
+_BORDER_RAYS = 24
 
 
 class Lens:
@@ -39,9 +40,9 @@ class Lens:
         self.camera = camera
         self._scratch = scratch
         self._max_r2 = float(camera.max_radius) ** 2 if camera.D else math.inf
-        # Coarse table of undistorted x/z, y/z: distortion is smooth, so a node every four pixels, interpolated,
-        # is exact to a few hundredths of a pixel. Built on first use: the inverse is an iteration.
-        self._table_HW2: F32 | None = None
+        # Undistorted x/z, y/z of every pixel. Built on first use: the inverse is an iteration.
+        self._table_N2: F32 | None = None
+        self._border_N3: F32 | None = None
 
     @property
     def focal(self) -> float:
@@ -105,37 +106,43 @@ class Lens:
         camera = self.camera
         out = np.ones((u.size, 3), np.float32)
         if not camera.D:
-            out[:, 0] = (u - camera.cx) / camera.fx
-            out[:, 1] = (v - camera.cy) / camera.fy
+            out[:, 0] = (u - camera.cx) * (1.0 / camera.fx)
+            out[:, 1] = (v - camera.cy) * (1.0 / camera.fy)
             return out
-        if self._table_HW2 is None:
-            self._table_HW2 = self._build_table()
-        table = self._table_HW2
-        rows, columns = table.shape[:2]
-        a = (u + 0.5) * ((columns - 1) / camera.width)
-        b = (v + 0.5) * ((rows - 1) / camera.height)
-        i = np.minimum(a.astype(np.intp), columns - 2)
-        j = np.minimum(b.astype(np.intp), rows - 2)
-        a = (a - i).astype(np.float32)[:, None]
-        b = (b - j).astype(np.float32)[:, None]
-        flat = table.reshape(-1, 2)
-        at = j * columns + i
-        top = flat[at] * (1 - a) + flat[at + 1] * a
-        bottom = flat[at + columns] * (1 - a) + flat[at + columns + 1] * a
-        out[:, :2] = top * (1 - b) + bottom * b
+        if self._table_N2 is None:
+            self._table_N2 = self._build_table()
+        out[:, :2] = self._table_N2[v * camera.width + u]
         return out
 
+    def border(self) -> F32:
+        """Directions of pixels around the image's border, float32 (N, 3), as ``directions``."""
+        if self._border_N3 is None:
+            right, bottom = self.camera.width - 1, self.camera.height - 1
+            along = np.linspace(0, right, _BORDER_RAYS).astype(np.intp)
+            down = np.linspace(0, bottom, _BORDER_RAYS).astype(np.intp)
+            u = np.concatenate([along, along, np.zeros_like(down), np.full_like(down, right)])
+            v = np.concatenate([np.zeros_like(along), np.full_like(along, bottom), down, down])
+            self._border_N3 = self.directions(u, v)
+        return self._border_N3
+
     def _build_table(self) -> F32:
+        """Invert the distortion at every fourth pixel and interpolate: exact to 0.03 pixels."""
         camera = self.camera
-        columns = max(2, math.ceil(camera.width / _RAY_STEP) + 1)
-        rows = max(2, math.ceil(camera.height / _RAY_STEP) + 1)
-        u, v = np.meshgrid(
-            np.linspace(-0.5, camera.width - 0.5, columns), np.linspace(-0.5, camera.height - 0.5, rows)
-        )
+        nodes_u, weights_u = _nodes(camera.width)
+        nodes_v, weights_v = _nodes(camera.height)
+        u, v = np.meshgrid(nodes_u, nodes_v)
         rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
         with np.errstate(invalid="ignore"):
-            table = rays[:, :2] / rays[:, 2:]
-        return table.reshape(rows, columns, 2).astype(np.float32)
+            coarse = (rays[:, :2] / rays[:, 2:]).astype(np.float32).reshape(*u.shape, 2)
+        table = np.empty((camera.height, camera.width, 2), np.float32)
+        below, row_share = weights_v
+        right, column_share = weights_u
+        for k in range(2):
+            rows = (
+                coarse[below, :, k] * (1 - row_share[:, None]) + coarse[below + 1, :, k] * row_share[:, None]
+            )
+            table[..., k] = rows[:, right] * (1 - column_share) + rows[:, right + 1] * column_share
+        return table.reshape(-1, 2)
 
     def _radius(self, x: F32, y: F32, t: F32, ok: Bool, test: Bool) -> F32:
         """x² + y², limited to the lens's range; ``ok`` becomes false beyond it."""
@@ -194,3 +201,11 @@ def _polynomial(coefficients: tuple[float, ...], x: F32, out: F32) -> None:
         np.multiply(out, x, out=out)
         if c:
             np.add(out, c, out=out)
+
+
+def _nodes(size: int) -> tuple[NDArray[np.float64], tuple[NDArray[np.intp], F32]]:
+    """Places of the coarse nodes along one axis; for each pixel the node before it and the share of the next."""
+    count = max(2, math.ceil(size / _RAY_STEP) + 1)
+    at = (np.arange(size) + 0.5) * ((count - 1) / size)
+    before = np.minimum(at.astype(np.intp), count - 2)
+    return np.linspace(-0.5, size - 0.5, count), (before, (at - before).astype(np.float32))

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from offroad_seg.mapping.buffers import Scratch
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from offroad_seg.mapping.buffers import Scratch
     from offroad_seg.mapping.lens import Lens
     from offroad_seg.mapping.level import GroundView
 
@@ -38,6 +39,7 @@ MAX_STANDING_PX = 1 + _INSIDE
 # More edge pixels than this come only from noise. Dropping some is safe: their cells stay unknown.
 _MAX_EDGE_PIXELS = 24_000
 _MIN_BIN = math.radians(0.25)
+_SAME_DOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,49 +77,149 @@ class Edges:
         )
 
 
-def find_edges(
-    labels_HW: U8,
-    confidence_HW: U8,
-    standing_256: U8,
-    lens: Lens,
-    view: GroundView,
-    *,
-    region: tuple[int, int, int, int],
-    max_range: float,
-    min_standing_px: int,
-    scratch: Scratch,
-) -> Edges:
-    """Find the near edges of standing things and where they touch the ground.
+class EdgeFinder:
+    """Finds the near edges of standing things, and where they touch the ground.
 
     Args:
-        labels_HW: uint8 class ids.
-        confidence_HW: uint8.
-        standing_256: uint8 1 for labels that stand up.
-        lens: The camera.
-        view: Where it is.
-        region: First row, end row, first column, end column of the pixels that can show ground within range.
+        standing_256: Which labels stand up.
         max_range: Metres from the camera's foot.
         min_standing_px: Fewer standing pixels than this along the ray are noise (1–4; 1: none is).
-        scratch: Kept memory.
     """
-    v_M, u_M = _edge_pixels(labels_HW, standing_256, lens, view, region, scratch)
-    directions_M3 = lens.directions(u_M, v_M)
-    ground_M3 = directions_M3 @ view.camera_R_grid.astype(np.float32)
-    x, y = ground_M3[:, 0], ground_M3[:, 1]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        # The ray s·(x, y, z) meets drop + slope·(s x, s y).
-        depth = view.drop / (ground_M3[:, 2] - view.slope_x * x - view.slope_y * y)
-        x, y = x * depth, y * depth
-        distance = np.hypot(x, y)
-        near = np.flatnonzero((depth > 0) & (distance <= max_range))
-    u, v = u_M[near], v_M[near]
-    touches, confidence, real = _looked_along_ray(
-        labels_HW, confidence_HW, standing_256, lens, view, directions_M3[near], u, v, min_standing_px
-    )
-    edges = Edges(
-        x[near], y[near], distance[near], depth[near].astype(np.float32), labels_HW[v, u], confidence, touches
-    )
-    return edges if real.all() else edges.where(real)
+
+    def __init__(self, standing_256: NDArray[np.bool_], *, max_range: float, min_standing_px: int) -> None:
+        self._standing_256 = standing_256.astype(np.uint8)
+        self._max_range = max_range
+        self._min_standing_px = min_standing_px
+        self._scratch = Scratch()
+        self._sides: list[tuple[int, int]] = []
+        self._sides_of: tuple[Lens, NDArray[np.float64]] | None = None
+
+    def find(
+        self,
+        labels_HW: U8,
+        confidence_HW: U8,
+        lens: Lens,
+        view: GroundView,
+        region: tuple[int, int, int, int],
+        resolution: float,
+    ) -> Edges:
+        """Look at one image.
+
+        Args:
+            labels_HW: uint8 class ids.
+            confidence_HW: uint8.
+            lens: The camera.
+            view: Where it is.
+            region: First row, end row, first column, end column of the pixels that can show ground within range.
+            resolution: Metres a cell.
+        """
+        v_M, u_M = self._edge_pixels(labels_HW, lens, view, region)
+        directions_M3 = lens.directions(u_M, v_M)
+        ground_M3 = directions_M3 @ view.camera_R_grid.astype(np.float32)
+        x, y = ground_M3[:, 0], ground_M3[:, 1]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            # The ray s·(x, y, z) meets drop + slope·(s x, s y).
+            depth = view.drop / (ground_M3[:, 2] - view.slope_x * x - view.slope_y * y)
+            x, y = x * depth, y * depth
+            distance = np.sqrt(x * x + y * y)
+            near = np.flatnonzero((depth > 0) & (distance <= self._max_range))
+        u, v = u_M[near], v_M[near]
+        x, y, distance, depth = x[near], y[near], distance[near], depth[near].astype(np.float32)
+        # The foot is the pixel's lower edge, half a pixel nearer than its centre; what stands begins a little behind.
+        nearer = 0.5 * depth * depth / (lens.focal * -view.drop) - 0.25 * resolution
+        share = np.maximum(0.0, 1.0 - nearer / np.maximum(distance, 1e-6)).astype(np.float32)
+        touches, confidence, real = self._look_along_ray(
+            labels_HW, confidence_HW, lens, view, directions_M3[near], u, v
+        )
+        edges = Edges(x * share, y * share, distance * share, depth, labels_HW[v, u], confidence, touches)
+        return edges if real.all() else edges.where(real)
+
+    def _edge_pixels(
+        self, labels_HW: U8, lens: Lens, view: GroundView, region: tuple[int, int, int, int]
+    ) -> tuple[Index, Index]:
+        """Rows and columns of standing pixels beside one that does not stand, on the side of the camera's foot."""
+        v0, v1, u0, u1 = region
+        height, width = v1 - v0, u1 - u0
+        get = self._scratch.get
+        padded = get("standing", (height + 2, width + 2), np.uint8)
+        padded[0], padded[-1], padded[:, 0], padded[:, -1] = 0, 0, 0, 0
+        inner = padded[1:-1, 1:-1]
+        inner[:] = cv2.LUT(
+            labels_HW[v0:v1, u0:u1], self._standing_256, dst=get("lut", (height, width), np.uint8)
+        )
+        least = inner
+        for du, dv in self._sides_towards_foot(lens, view):
+            neighbour = padded[1 + dv : 1 + dv + height, 1 + du : 1 + du + width]
+            least = np.minimum(least, neighbour, out=get("least", (height, width), np.uint8))
+        edge = np.greater(inner, least, out=get("edge", (height, width), np.bool_))
+        flat = np.flatnonzero(edge)
+        if flat.size > _MAX_EDGE_PIXELS:
+            flat = flat[:: -(-flat.size // _MAX_EDGE_PIXELS)]
+        rows = flat // width
+        return rows + v0, flat - rows * width + u0
+
+    def _sides_towards_foot(self, lens: Lens, view: GroundView) -> list[tuple[int, int]]:
+        """Which of the four neighbours lie towards the camera's foot, somewhere in the image."""
+        down_3 = view.camera_R_grid[:, 2]
+        if self._sides_of is not None:
+            known_lens, known_down_3 = self._sides_of
+            # The answer is coarse: a few degrees do not change it.
+            if known_lens is lens and float(np.abs(down_3 - known_down_3).max()) < _SAME_DOWN:
+                return self._sides
+        v = np.repeat(np.linspace(0, lens.camera.height - 1, 5).astype(np.intp), 5)
+        u = np.tile(np.linspace(0, lens.camera.width - 1, 5).astype(np.intp), 5)
+        step_2N = self._step_towards_foot(lens, view, lens.directions(u, v))
+        step_2N = step_2N[:, np.isfinite(step_2N).all(axis=0)]
+        sides = [
+            (du, dv)
+            for du, dv in ((0, 1), (0, -1), (1, 0), (-1, 0))
+            if step_2N.size == 0 or bool((step_2N[0] * du + step_2N[1] * dv > 0.0).any())
+        ]
+        self._sides, self._sides_of = sides, (lens, down_3)
+        return sides
+
+    def _step_towards_foot(self, lens: Lens, view: GroundView, directions_N3: F32) -> F32:
+        """Unit step in the image, shape (2, N) as (du, dv), when the sight ray is turned straight down."""
+        down_3 = -view.camera_R_grid[:, 2].astype(np.float32)
+        # A few pixels on either side: far more than float32 resolves, and still a local direction.
+        turn = np.float32(3.0 / lens.focal) * down_3
+        n = len(directions_N3)
+        x, y, z = (self._scratch.get(name, (2, n)) for name in ("step_x", "step_y", "step_z"))
+        for k, out in enumerate((x, y, z)):
+            np.subtract(directions_N3[:, k], turn[k], out=out[0])
+            np.add(directions_N3[:, k], turn[k], out=out[1])
+        lens.project(x, y, z, "_step")
+        step_2N = np.stack([x[1] - x[0], y[1] - y[0]])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            step_2N /= np.sqrt((step_2N * step_2N).sum(axis=0))
+        return step_2N
+
+    def _look_along_ray(
+        self,
+        labels_HW: U8,
+        confidence_HW: U8,
+        lens: Lens,
+        view: GroundView,
+        directions_M3: F32,
+        u_M: Index,
+        v_M: Index,
+    ) -> tuple[NDArray[np.bool_], U8, NDArray[np.bool_]]:
+        """For every edge pixel: whether it touches the ground, the best confidence inside, whether it is no noise."""
+        height, width = labels_HW.shape
+        step_2M = self._step_towards_foot(lens, view, directions_M3)
+        u_KM = np.rint(u_M.astype(np.float32) + _STEPS[:, None] * step_2M[0])
+        v_KM = np.rint(v_M.astype(np.float32) + _STEPS[:, None] * step_2M[1])
+        # NaN compares false: such a pixel counts as outside the image, where nothing stands.
+        inside = (u_KM >= 0) & (u_KM < width) & (v_KM >= 0) & (v_KM < height)
+        np.copyto(u_KM, 0.0, where=~inside)
+        np.copyto(v_KM, 0.0, where=~inside)
+        at = v_KM.astype(np.intp) * width + u_KM.astype(np.intp)
+        stands = self._standing_256[labels_HW.ravel()[at]].view(np.bool_) & inside
+        touches = ~stands[_INSIDE:].any(axis=0)
+        # Steps −1, −2, … must stand without a gap for as many pixels as asked for.
+        real = stands[_INSIDE - self._min_standing_px + 1 : _INSIDE].all(axis=0)
+        within: U8 = (confidence_HW.ravel()[at[:_INSIDE]] * stands[:_INSIDE]).max(axis=0)
+        return touches, np.maximum(within, confidence_HW[v_M, u_M]), real
 
 
 class Shadow:
@@ -151,94 +253,3 @@ class Shadow:
     def _bin(self, azimuth: F32) -> Index:
         at: Index = ((azimuth + np.float32(math.pi)) * np.float32(self._bins / (2 * math.pi))).astype(np.intp)
         return np.minimum(at, self._bins - 1, out=at)
-
-
-def _edge_pixels(
-    labels_HW: U8,
-    standing_256: U8,
-    lens: Lens,
-    view: GroundView,
-    region: tuple[int, int, int, int],
-    scratch: Scratch,
-) -> tuple[Index, Index]:
-    """Rows and columns of standing pixels with a neighbour, on the side of the camera's foot, that does not stand."""
-    v0, v1, u0, u1 = region
-    height, width = v1 - v0, u1 - u0
-    padded = scratch.get("occlusion_standing", (height + 2, width + 2), np.uint8)
-    padded[0], padded[-1], padded[:, 0], padded[:, -1] = 0, 0, 0, 0
-    inner = padded[1:-1, 1:-1]
-    inner[:] = cv2.LUT(
-        labels_HW[v0:v1, u0:u1], standing_256, dst=scratch.get("occlusion_lut", (height, width), np.uint8)
-    )
-    edge = scratch.get("occlusion_edge", (height, width), np.bool_)
-    test = scratch.get("occlusion_test", (height, width), np.bool_)
-    first = True
-    for du, dv in _sides_towards_foot(lens, view, region):
-        neighbour = padded[1 + dv : 1 + dv + height, 1 + du : 1 + du + width]
-        np.greater(inner, neighbour, out=edge if first else test)
-        if not first:
-            np.logical_or(edge, test, out=edge)
-        first = False
-    flat = np.flatnonzero(edge)
-    if flat.size > _MAX_EDGE_PIXELS:
-        flat = flat[:: -(-flat.size // _MAX_EDGE_PIXELS)]
-    rows, columns = np.divmod(flat, width)
-    return rows + v0, columns + u0
-
-
-def _sides_towards_foot(
-    lens: Lens, view: GroundView, region: tuple[int, int, int, int]
-) -> list[tuple[int, int]]:
-    """Which of the four neighbours lie towards the camera's foot, somewhere in the region."""
-    v0, v1, u0, u1 = region
-    v = np.repeat(np.linspace(v0, v1 - 1, 3).astype(np.intp), 3)
-    u = np.tile(np.linspace(u0, u1 - 1, 3).astype(np.intp), 3)
-    step_2N = _step_towards_foot(lens, view, lens.directions(u, v))
-    step_2N = step_2N[:, np.isfinite(step_2N).all(axis=0)]
-    sides = [
-        (du, dv)
-        for du, dv in ((0, 1), (0, -1), (1, 0), (-1, 0))
-        if step_2N.size == 0 or bool((step_2N[0] * du + step_2N[1] * dv > 0.02).any())
-    ]
-    return sides or [(0, 1), (0, -1), (1, 0), (-1, 0)]
-
-
-def _step_towards_foot(lens: Lens, view: GroundView, directions_N3: F32) -> F32:
-    """Unit step in the image, shape (2, N) as (du, dv), when the sight ray is turned straight down."""
-    down_3 = -view.camera_R_grid[:, 2].astype(np.float32)
-    # A few pixels on either side: far more than float32 resolves, and still a local direction.
-    turn = np.float32(3.0 / lens.focal)
-    ends = np.stack([directions_N3 - turn * down_3, directions_N3 + turn * down_3])
-    x, y, z = (np.ascontiguousarray(ends[..., k]) for k in range(3))
-    lens.project(x, y, z, "_step")
-    step_2N = np.stack([x[1] - x[0], y[1] - y[0]])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        step_2N /= np.hypot(step_2N[0], step_2N[1])
-    return step_2N
-
-
-def _looked_along_ray(
-    labels_HW: U8,
-    confidence_HW: U8,
-    standing_256: U8,
-    lens: Lens,
-    view: GroundView,
-    directions_M3: F32,
-    u_M: Index,
-    v_M: Index,
-    min_standing_px: int,
-) -> tuple[NDArray[np.bool_], U8, NDArray[np.bool_]]:
-    """For every edge pixel: whether it touches the ground, the best confidence inside, and whether it is no noise."""
-    height, width = labels_HW.shape
-    step_2M = _step_towards_foot(lens, view, directions_M3)
-    u_KM = np.rint(u_M + _STEPS[:, None] * step_2M[0])
-    v_KM = np.rint(v_M + _STEPS[:, None] * step_2M[1])
-    # NaN compares false: such a pixel counts as outside the image, where nothing stands.
-    inside = (u_KM >= 0) & (u_KM < width) & (v_KM >= 0) & (v_KM < height)
-    at = np.where(inside, v_KM * width + u_KM, 0).astype(np.intp)
-    stands = (standing_256[labels_HW.ravel()[at]] != 0) & inside
-    touches = ~stands[_INSIDE:].any(axis=0)
-    # Steps −1, −2, … must stand without a gap for as many pixels as asked for.
-    real = stands[_INSIDE - min_standing_px + 1 : _INSIDE].all(axis=0)
-    confidence: U8 = np.where(stands[:_INSIDE], confidence_HW.ravel()[at[:_INSIDE]], 0).max(axis=0)
-    return touches, np.maximum(confidence, confidence_HW[v_M, u_M]), real

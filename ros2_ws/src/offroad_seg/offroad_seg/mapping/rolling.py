@@ -226,22 +226,17 @@ class RollingCostmap:
     def _seen_slots(self, observation: GridObservation) -> tuple[Index, Index]:
         """Slots of the cells that were seen and lie in the window, and their flat indices in the observation."""
         grid = observation.grid
-        seen_N = np.flatnonzero(observation.evidence_HW)
-        row, column = np.divmod(seen_N, grid.width)
-        x, y = origin_cell(grid)
         assert self._cell is not None
-        if (x, y) != self._cell or (grid.width, grid.height) != (self._size.cells_x, self._size.cells_y):
-            dx, dy = x - self._cell[0], y - self._cell[1]
-            inside = (
-                (column + dx >= 0)
-                & (column + dx < self._size.cells_x)
-                & (row + dy >= 0)
-                & (row + dy < self._size.cells_y)
-            )
-            seen_N, row, column = seen_N[inside], row[inside], column[inside]
-        slot_x = (np.arange(grid.width) + x) % self._size.cells_x
-        slot_y = (np.arange(grid.height) + y) % self._size.cells_y * self._size.cells_x
-        return slot_y[row] + slot_x[column], seen_N
+        width, height = self._size.cells_x, self._size.cells_y
+        x, y = origin_cell(grid)
+        column, row = np.arange(grid.width) + x, np.arange(grid.height) + y
+        slots_HW = (row % height * width)[:, None] + (column % width)[None, :]
+        seen_HW = observation.evidence_HW > 0
+        if (x, y) != self._cell or (grid.width, grid.height) != (width, height):
+            seen_HW &= ((row >= self._cell[1]) & (row < self._cell[1] + height))[:, None]
+            seen_HW &= ((column >= self._cell[0]) & (column < self._cell[0] + width))[None, :]
+        seen_N = np.flatnonzero(seen_HW)
+        return slots_HW.ravel()[seen_N], seen_N
 
     def _weights(self) -> F32:
         """For each class: known (1 or 0), cost with lethal as 98, lethal (1 or 0). Unknown classes count nothing."""
