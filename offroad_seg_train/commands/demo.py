@@ -40,7 +40,7 @@ def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list
     """The commands of the demo, in order."""
     train, held_out, run = out / "train", out / "held_out", out / "run"
     bag, portable, engine = out / "bag", out / "bundle_portable", out / "bundle"
-    size = [f"input_height={NETWORK_HEIGHT}", f"input_width={NETWORK_WIDTH}"]
+    size = [f"data.height={NETWORK_HEIGHT}", f"data.width={NETWORK_WIDTH}"]
     budget = [] if epochs is None else [f"epochs={epochs}"]
     return [
         Step(

@@ -28,8 +28,9 @@ from offroad_seg.ontology import load_ontology
 from offroad_seg.resources import check_output, prepare_output, write_text
 from offroad_seg_train.checkpoint import make_record, read_checkpoint
 from offroad_seg_train.data.augment import Augment
+from offroad_seg_train.data.checks import check_dataset
 from offroad_seg_train.data.dataset import build_dataset
-from offroad_seg_train.data.layouts import find_layout, list_pairs
+from offroad_seg_train.data.layouts import find_layout
 from offroad_seg_train.data.splits import split
 from offroad_seg_train.losses import SegmentationLoss, class_weights
 from offroad_seg_train.models import NormalizedModel, build_model
@@ -164,6 +165,10 @@ def open_data(
     layout = find_layout(config.layout, config.root)
     ontology = load_ontology(config.ontology or layout.ontology)
     letterbox = Letterbox(config.height, config.width)
+    # All that is wrong with the data is said now, not one file at a time hours later.
+    names = [
+        pair.name for pair in check_dataset(layout.name, config.root, ontology, show_progress=show).pairs
+    ]
 
     def frames(root: str, indices: list[int] | None) -> Frames:
         return Frames(
@@ -174,8 +179,8 @@ def open_data(
         )
 
     if config.val_root is not None:
+        check_dataset(layout.name, config.val_root, ontology, show_progress=show)
         return ontology, letterbox, frames(config.root, None), frames(config.val_root, None)
-    names = [pair.name for pair in list_pairs(layout.name, config.root)]
     parts = split(names, config.val_fraction, config.split, seed)
     return ontology, letterbox, frames(config.root, parts.train), frames(config.root, parts.val)
 

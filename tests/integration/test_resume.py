@@ -100,6 +100,8 @@ def wait_for_reader(pipe: Path, process: subprocess.Popen) -> int:
 
 
 def kill_inside_an_epoch(data: Path, run: Path, process: subprocess.Popen, after_epochs: int) -> None:
+    # The data are checked before the first epoch: a pipe must not be there yet.
+    assert any("images to train on" in line for line in process.stdout), process.wait()
     deadline = time.monotonic() + 240
     while len(rows(run)) < after_epochs and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
