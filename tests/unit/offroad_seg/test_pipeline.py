@@ -110,7 +110,8 @@ def test_the_networks_pixels_give_the_same_map_as_the_images(bundle, pipeline):
     large = pipeline.map(image, replace(segmentation, network=None), MOUNT, at).costmap.cost_HW
     both = (small >= 0) & (large >= 0)
     assert both.sum() > 0.97 * (small >= 0).sum()
-    assert both.sum() > 0.97 * (large >= 0).sum()
+    # Farthest cells cover less than one of the network's pixels, and count for less.
+    assert both.sum() > 0.9 * (large >= 0).sum()
     assert (small == large)[both].mean() > 0.995
 
 
