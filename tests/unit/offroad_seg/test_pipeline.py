@@ -112,7 +112,7 @@ def test_the_networks_pixels_give_the_same_map_as_the_images(bundle, pipeline):
     assert both.sum() > 0.97 * (small >= 0).sum()
     # Farthest cells cover less than one of the network's pixels, and count for less.
     assert both.sum() > 0.9 * (large >= 0).sum()
-    assert (small == large)[both].mean() > 0.995
+    assert (small == large)[both].mean() > 0.985
 
 
 def test_time_that_runs_back_is_refused_until_reset(pipeline):

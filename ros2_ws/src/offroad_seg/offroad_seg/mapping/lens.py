@@ -111,7 +111,7 @@ class Lens:
             return out
         if self._table_N2 is None:
             self._table_N2 = self._build_table()
-        out[:, :2] = self._table_N2[v * camera.width + u]
+        out[:, :2] = np.take(self._table_N2, v * camera.width + u, axis=0)
         return out
 
     def border(self) -> F32:

@@ -214,11 +214,11 @@ class EdgeFinder:
         np.copyto(u_KM, 0.0, where=~inside)
         np.copyto(v_KM, 0.0, where=~inside)
         at = v_KM.astype(np.intp) * width + u_KM.astype(np.intp)
-        stands = self._standing_256[labels_HW.ravel()[at]].view(np.bool_) & inside
+        stands = np.take(self._standing_256, np.take(labels_HW, at)).view(np.bool_) & inside
         touches = ~stands[_INSIDE:].any(axis=0)
         # Steps −1, −2, … must stand without a gap for as many pixels as asked for.
         real = stands[_INSIDE - self._min_standing_px + 1 : _INSIDE].all(axis=0)
-        within: U8 = (confidence_HW.ravel()[at[:_INSIDE]] * stands[:_INSIDE]).max(axis=0)
+        within: U8 = (np.take(confidence_HW, at[:_INSIDE]) * stands[:_INSIDE]).max(axis=0)
         return touches, np.maximum(within, confidence_HW[v_M, u_M]), real
 
 
