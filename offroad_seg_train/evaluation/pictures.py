@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from offroad_seg.errors import OffroadSegError
+from offroad_seg.overlay import overlay_image
 from offroad_seg.resources import replacing_file
-from offroad_seg.ros.overlay import overlay_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ import numpy as np
 
 from offroad_seg.compile.images import list_images, read_image
 from offroad_seg.errors import InputError
+from offroad_seg.overlay import overlay_image
 from offroad_seg.progress import progress
 from offroad_seg.resources import replacing_folder
-from offroad_seg.ros.overlay import overlay_image
 from offroad_seg_train.data.reading import needs_16_bit
 from offroad_seg_train.evaluation.pictures import write_image
 

@@ -131,3 +131,12 @@ def test_watchdog_begins_anew_when_its_clock_runs_back():
     assert not dog.expired(50.0, 1.0)
     assert not dog.expired(50.9, 1.0)
     assert dog.expired(51.1, 1.0)
+
+
+def test_watchdog_does_not_count_the_leap_of_simulated_time_from_zero():
+    dog = Watchdog()
+    dog.start(0.0)
+    assert not dog.expired(0.0, 1.0)
+    assert not dog.expired(1_700_000_000.0, 1.0)
+    assert not dog.expired(1_700_000_000.9, 1.0)
+    assert dog.expired(1_700_000_001.1, 1.0)

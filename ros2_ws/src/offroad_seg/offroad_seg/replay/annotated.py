@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from offroad_seg.overlay import overlay_image
 from offroad_seg.replay.topics import COMPRESSED, GRID, IMAGE
 
 if TYPE_CHECKING:
@@ -23,18 +24,8 @@ if TYPE_CHECKING:
     from offroad_seg.types import Costmap, Perception
 
 JPEG_QUALITY = 85
-OVERLAY_SHARE = 0.5
 NAME = "annotated.mcap"
 _NS = 1_000_000_000
-
-
-def blend(
-    image_HWC: NDArray[np.uint8], labels_HW: NDArray[np.uint8], ontology: Ontology
-) -> NDArray[np.uint8]:
-    """The image with its classes painted over it, RGB (H, W, 3)."""
-    colors = ontology.colorize(labels_HW)
-    mixed = cv2.addWeighted(image_HWC, 1.0 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0.0)
-    return np.asarray(mixed, np.uint8)
 
 
 class AnnotatedWriter:
@@ -78,7 +69,7 @@ class AnnotatedWriter:
             self._push_message(at, self._image_topic, self._jpeg(frame.image_HWC, header))
         self._push_message(at, "/labels", self._mono8(result.labels_HW, header))
         self._push_message(at, "/confidence", self._mono8(result.confidence_HW, header))
-        overlay = blend(frame.image_HWC, result.labels_HW, self._ontology)
+        overlay = overlay_image(frame.image_HWC, result.labels_HW, self._ontology)
         self._push_message(at, "/overlay/compressed", self._jpeg(overlay, header))
         if bag_frame.truth_HW is not None:
             self._push_message(at, "/labels_truth", self._mono8(bag_frame.truth_HW, header))

@@ -13,8 +13,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
 from offroad_seg.mapping.grid import GridSize
+from offroad_seg.overlay import overlay_image
 from offroad_seg.ros.messages import ImageWriter, grid_message
-from offroad_seg.ros.overlay import overlay_image
 from offroad_seg.types import COST_UNKNOWN, Costmap
 
 if TYPE_CHECKING:

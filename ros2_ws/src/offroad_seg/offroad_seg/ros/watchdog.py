@@ -45,7 +45,8 @@ class Watchdog:
         with self._lock:
             if self._last_s is None or self._dead:
                 return False
-            if now_s < self._last_s:  # the clock ran back: begin anew
+            # The clock ran back, or simulated time stood at 0 and has only now begun: begin anew.
+            if now_s < self._last_s or self._last_s <= 0.0:
                 self._last_s = now_s
             self._dead = now_s - self._last_s > timeout_s
             return self._dead
