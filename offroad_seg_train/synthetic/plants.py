@@ -142,7 +142,9 @@ def lush_bush(rng: np.random.Generator, palette: Palette, leaves: int, size: flo
         [
             leaf,
             _core(
-                centres[:core], radii[:core] * (0.58 if core > 1 else 1.2), np.asarray(palette.lush) * 0.28
+                centres[:core],
+                radii[:core] * (0.55 if core > 4 else 0.62 if core > 1 else 0.8),
+                np.asarray(palette.lush) * 0.42,
             ),
         ]
     )

@@ -182,9 +182,9 @@ def _ring(
 def _bushes(rng: np.random.Generator, style: Style, terrain: Terrain, things: Things) -> None:
     p = style.palette
     lush = (
-        [plants.lush_bush(rng, p, 640, 0.085, 6) for _ in range(4)],
-        [plants.lush_bush(rng, p, 150, 0.17, 3) for _ in range(3)],
-        [plants.lush_bush(rng, p, 34, 0.38, 1) for _ in range(2)],
+        [plants.lush_bush(rng, p, 720, 0.088, 6) for _ in range(4)],
+        [plants.lush_bush(rng, p, 210, 0.17, 3) for _ in range(3)],
+        [plants.lush_bush(rng, p, 40, 0.38, 1) for _ in range(2)],
     )
     _ring(
         rng, terrain, things, "Lush Bushes", style.bushes / 100 * 1.5, 0.5,
