@@ -8,7 +8,8 @@ not flat. Counted within ``--range`` metres of the camera, on every fifth frame,
 
 - free precision: of the cells that the map calls passable (0 to 49), the share that no lethal thing stands on;
 - lethal recall: of the lethal cells whose foot (lowest ``FOOT_M`` metres) the camera saw in this frame, the share
-  where the map says lethal, in that cell or one beside it;
+  where the map says lethal within ``NEAR_M`` metres; given for all, and by distance from the camera;
+- lethal precision: of the cells that the map calls lethal, the share within ``NEAR_M`` of something lethal or dear;
 - coverage: of the cells whose ground the camera saw in this frame, the share that the map knows.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 PASSABLE = 50
 FOOT_M = 0.15
+NEAR_M = 0.3
+BANDS = ((0, 4), (4, 6), (6, 8), (8, 10))
 _EVERY = 5
 
 
@@ -84,8 +87,10 @@ class Score:
 
     free: int = 0
     free_wrong: int = 0
-    foot: int = 0
-    foot_lethal: int = 0
+    foot: NDArray[np.intp] = field(default_factory=lambda: np.zeros(len(BANDS), np.intp))
+    foot_lethal: NDArray[np.intp] = field(default_factory=lambda: np.zeros(len(BANDS), np.intp))
+    lethal: int = 0
+    lethal_right: int = 0
     ground: int = 0
     ground_known: int = 0
 
@@ -93,10 +98,15 @@ class Score:
         """Shares, and how many cells they rest on."""
         return {
             "free_precision": 1 - self.free_wrong / max(1, self.free),
-            "lethal_recall": self.foot_lethal / max(1, self.foot),
+            "lethal_recall": float(self.foot_lethal.sum() / max(1, self.foot.sum())),
+            **{
+                f"lethal_recall_{low}_{high}_m": float(hit / max(1, n))
+                for (low, high), hit, n in zip(BANDS, self.foot_lethal, self.foot, strict=True)
+            },
+            "lethal_precision": self.lethal_right / max(1, self.lethal),
             "coverage": self.ground_known / max(1, self.ground),
             "free_cells": self.free,
-            "lethal_foot_cells": self.foot,
+            "lethal_foot_cells": int(self.foot.sum()),
         }
 
 
@@ -180,24 +190,34 @@ def _count(score: Score, costmap: Costmap, truth: Costmap, look: Look, max_range
     camera = (look.pose @ base_T_optical()).translation_3
     x = grid.origin_x + (np.arange(grid.width) + 0.5) * grid.resolution - camera[0]
     y = grid.origin_y + (np.arange(grid.height) + 0.5) * grid.resolution - camera[1]
-    near = np.hypot(x[None, :], y[:, None]) <= max_range
+    distance = np.hypot(x[None, :], y[:, None])
+    near = distance <= max_range
     true = truth.cost_HW[row0 : row0 + grid.height, column0 : column0 + grid.width]
     free = near & (costmap.cost_HW >= 0) & (costmap.cost_HW < PASSABLE)
     score.free += int(free.sum())
     score.free_wrong += int((free & (true == 100)).sum())
-    lethal = cv2.dilate((costmap.cost_HW == 100).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    for cells, found, what in (
-        (look.foot_N2, lethal, "foot"),
-        (look.ground_N2, costmap.cost_HW >= 0, "ground"),
-    ):
-        here = np.zeros_like(near)
-        at = cells - (row0, column0)
-        at = at[((at >= 0) & (at < near.shape)).all(axis=1)]
-        here[at[:, 0], at[:, 1]] = True
-        here &= near & ((true == 100) if what == "foot" else (true >= 0))
-        setattr(score, what, getattr(score, what) + int(here.sum()))
-        hit = "foot_lethal" if what == "foot" else "ground_known"
-        setattr(score, hit, getattr(score, hit) + int((here & found).sum()))
+    ground = _mask(look.ground_N2 - (row0, column0), near) & (true >= 0)
+    score.ground += int(ground.sum())
+    score.ground_known += int((ground & (costmap.cost_HW >= 0)).sum())
+    foot = _mask(look.foot_N2 - (row0, column0), near) & (true == 100)
+    reach = round(NEAR_M / grid.resolution)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    lethal = cv2.dilate((costmap.cost_HW == 100).astype(np.uint8), disc) > 0
+    stopped = near & (costmap.cost_HW == 100)
+    score.lethal += int(stopped.sum())
+    score.lethal_right += int((stopped & (cv2.dilate((true >= PASSABLE).astype(np.uint8), disc) > 0)).sum())
+    for k, (low, high) in enumerate(BANDS):
+        band = foot & (distance >= low) & (distance < high)
+        score.foot[k] += int(band.sum())
+        score.foot_lethal[k] += int((band & lethal).sum())
+
+
+def _mask(cells_N2: NDArray[np.intp], near_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Those cells of a window, within range."""
+    out = np.zeros_like(near_HW)
+    inside = cells_N2[((cells_N2 >= 0) & (cells_N2 < near_HW.shape)).all(axis=1)]
+    out[inside[:, 0], inside[:, 1]] = True
+    return out & near_HW
 
 
 def _cells(truth: Costmap, points_N3: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -242,10 +262,11 @@ def main() -> None:
         total=arguments.frames,
     )
     scores = measure(iter(looks), world, truth, camera, all_variants(), arguments.range)
-    print(f"{'':28}{'free precision':>16}{'lethal recall':>16}{'coverage':>12}")
-    for name, score in scores.items():
-        n = score.numbers()
-        print(f"{name:28}{n['free_precision']:16.4f}{n['lethal_recall']:16.4f}{n['coverage']:12.3f}")
+    names = list(next(iter(scores.values())).numbers())[:-2]
+    print(" " * 26 + "".join(f"{name.replace('lethal_recall_', 'recall '):>16}" for name in names))
+    for what, score in scores.items():
+        numbers = score.numbers()
+        print(f"{what:26}" + "".join(f"{numbers[name]:16.4f}" for name in names))
     if arguments.out:
         result = {
             "arguments": {**vars(arguments), "out": str(arguments.out)},

@@ -43,7 +43,8 @@ class GroundPlaneProjector:
     A cell takes the class of its centre's pixel. Nothing is known (label 255, evidence 0) of a cell whose centre is
     outside the image or the lens's range, farther than ``max_range``, seen with less than ``min_confidence``, of a
     class that says nothing about the ground (sky), covered by something that stands, or in its shadow. A cell
-    where something that stands meets the ground takes that class.
+    where something that stands meets the ground takes that class; in a shadow too, for a tree seen over a bush
+    stands there all the same.
 
     Evidence is confidence × share of the cell (centre and corners) seen as that class × pixels that the cell covers
     along the line of sight, at most one × how well the plane places it: 1 / (1 + (spread / 0.3 m)²), where
@@ -144,8 +145,8 @@ class GroundPlaneProjector:
             if self._shadow == "ray" and edges.x_N.size:
                 shadow = Shadow(edges, pixel_angle=1.0 / lens.focal, slack=1.5 * grid.resolution)
                 hidden = shadow.hides(cells.azimuth, cells.distance)
-                in_sight = ~shadow.hides(np.arctan2(edges.y_N, edges.x_N), edges.range_N)
-                contacts = edges.where(edges.touches_N & in_sight)
+                astray = shadow.at_its_edge(np.arctan2(edges.y_N, edges.x_N), edges.range_N)
+                contacts = edges.where(edges.touches_N & ~astray)
             else:
                 contacts = edges.where(edges.touches_N)
             part = cells.window

@@ -238,8 +238,9 @@ class Shadow:
         at = self._bin(np.arctan2(edges.y_N, edges.x_N))
         # Of several values for one bin the last stays: the nearest.
         nearest[at[order]] = edges.range_N[order] + np.float32(slack)
-        wide = np.minimum(nearest, np.roll(nearest, 1))
-        self._nearest: F32 = np.minimum(wide, np.roll(nearest, -1))
+        around = np.stack([np.roll(nearest, 1), nearest, np.roll(nearest, -1)])
+        self._nearest: F32 = around.min(axis=0)
+        self._all_nearest: F32 = around.max(axis=0)
 
     def hides(self, azimuth: F32, distance: F32) -> NDArray[np.bool_]:
         """Whether something stands between the camera and each point, in the point's bin or a neighbouring one.
@@ -249,6 +250,15 @@ class Shadow:
             distance: Metres from there, of the same shape.
         """
         return np.asarray(distance > self._nearest[self._bin(azimuth)])
+
+    def at_its_edge(self, azimuth: F32, distance: F32) -> NDArray[np.bool_]:
+        """Whether a point is hidden in some but not all of its bin and the two beside it.
+
+        The sides of a trunk lie there: a pixel of them that seems to touch the ground touches it far behind the
+        trunk's foot. What is hidden in all three is another thing, seen over the first.
+        """
+        at = self._bin(azimuth)
+        return np.asarray((distance > self._nearest[at]) & (distance <= self._all_nearest[at]))
 
     def _bin(self, azimuth: F32) -> Index:
         at: Index = ((azimuth + np.float32(math.pi)) * np.float32(self._bins / (2 * math.pi))).astype(np.intp)
