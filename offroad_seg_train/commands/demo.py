@@ -50,7 +50,15 @@ def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list
         Step(
             "Render other worlds: frames to test on, and a drive as a bag",
             [
-                *("synth", "--out", str(held_out), "--images", str(HELD_OUT_IMAGES), "--seed", str(HELD_OUT_SEED)),
+                *(
+                    "synth",
+                    "--out",
+                    str(held_out),
+                    "--images",
+                    str(HELD_OUT_IMAGES),
+                    "--seed",
+                    str(HELD_OUT_SEED),
+                ),
                 *("--bag", str(bag), "--seconds", f"{seconds:g}", "--rate", str(BAG_RATE_HZ)),
                 *("--bag-seed", str(DRIVE_SEED)),
             ],
@@ -70,13 +78,31 @@ def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list
         Step(
             "Compile it for this machine",
             [
-                *("compile", str(portable), "--backend", "onnxruntime", "--precision", "fp32", "--out", str(engine)),
+                *(
+                    "compile",
+                    str(portable),
+                    "--backend",
+                    "onnxruntime",
+                    "--precision",
+                    "fp32",
+                    "--out",
+                    str(engine),
+                ),
                 *("--images", str(held_out / "Color_Images")),
             ],
         ),
         Step(
             "Measure it on worlds that it has not seen",
-            ["evaluate", str(engine), "--data", str(held_out), "--split", "all", "--out", str(out / "evaluation")],
+            [
+                "evaluate",
+                str(engine),
+                "--data",
+                str(held_out),
+                "--split",
+                "all",
+                "--out",
+                str(out / "evaluation"),
+            ],
         ),
         Step(
             "Play the bag over DDS into the real node, record its answers, and write the report",
@@ -111,9 +137,17 @@ def summary(out: Path, seconds: list[float]) -> str:
     costmap = drive.get("costmap", {})
     total_p50 = drive.get("latency_ms", {}).get("total", {}).get("p50")
     rows = [
-        ("mIoU, unseen frames", unseen.get("miou_present"), f"{unseen.get('n_classes_present')} classes present"),
+        (
+            "mIoU, unseen frames",
+            unseen.get("miou_present"),
+            f"{unseen.get('n_classes_present')} classes present",
+        ),
         ("pixel accuracy, unseen frames", unseen.get("pixel_accuracy"), f"{unseen.get('images')} images"),
-        ("mIoU, the drive", drive.get("miou_present"), f"{drive.get('frames')} frames through the node over DDS"),
+        (
+            "mIoU, the drive",
+            drive.get("miou_present"),
+            f"{drive.get('frames')} frames through the node over DDS",
+        ),
         ("costmap: free cells that are free", costmap.get("free_precision"), "against the world's true grid"),
         ("costmap: lethal cells found", costmap.get("lethal_recall"), ""),
         ("milliseconds a frame, p50", total_p50, "in the node"),
@@ -145,10 +179,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", default="demo-out", help="folder for everything that the demo makes (demo-out)")
+    parser.add_argument(
+        "--out", default="demo-out", help="folder for everything that the demo makes (demo-out)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the folder where it is not empty")
-    parser.add_argument("--images", type=int, default=TRAIN_IMAGES, help=f"training images to render ({TRAIN_IMAGES})")
-    parser.add_argument("--seconds", type=float, default=BAG_SECONDS, help=f"length of the drive, s ({BAG_SECONDS})")
+    parser.add_argument(
+        "--images", type=int, default=TRAIN_IMAGES, help=f"training images to render ({TRAIN_IMAGES})"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=BAG_SECONDS, help=f"length of the drive, s ({BAG_SECONDS})"
+    )
     parser.add_argument("--epochs", type=int, default=None, help="training epochs (the recipe's)")
 
 

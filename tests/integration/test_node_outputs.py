@@ -146,9 +146,7 @@ def test_diagnostics_name_engine_rates_and_latencies(client, image):
     for _ in range(5):
         client.reply(image, scene.CAMERA, "costmap")
     client.clear()
-    _, message, values = client.wait_status(
-        "inference", lambda lv, _m, v: lv == 0 and "segment_ms.p99" in v
-    )
+    _, message, values = client.wait_status("inference", lambda lv, _m, v: lv == 0 and "segment_ms.p99" in v)
     assert message == "ok"
     assert float(values["segment_ms.p50"]) > 0
     _, _, node = client.wait_status("node", lambda *_: True)

@@ -131,6 +131,11 @@ class CameraModel:
         if left + roi_w > width or top + roi_h > height:
             raise CameraError(f"ROI {roi} lies outside the {width}×{height} image")
         bin_x, bin_y = max(1, binning[0]), max(1, binning[1])
+        if name == "equidistant":
+            # With all coefficients zero it still bends rays (r = f θ): it is not a pinhole.
+            coefficients = coefficients or (0.0,) * 4
+        elif not any(coefficients):
+            coefficients = ()
         camera = cls(
             width=roi_w // bin_x,
             height=roi_h // bin_y,
@@ -140,8 +145,7 @@ class CameraModel:
             # Pixel centres are whole numbers, so a scale acts on (c + ½).
             cx=(float(k[2]) - left + 0.5) / bin_x - 0.5,
             cy=(float(k[5]) - top + 0.5) / bin_y - 0.5,
-            # Equidistant with all coefficients zero still bends rays (r = f θ): it is not a pinhole.
-            D=(coefficients or (0.0,) * 4) if name == "equidistant" else coefficients if any(coefficients) else (),
+            D=coefficients,
         )
         if image_size is not None and image_size != (camera.height, camera.width):
             raise CameraError(

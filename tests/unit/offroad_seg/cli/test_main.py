@@ -11,7 +11,9 @@ import pytest
 from offroad_seg.cli.main import build_parser, find_commands, load_command, main
 
 COMMANDS = ["compile", "demo", "doctor", "evaluate", "export", "node", "predict", "replay", "synth", "train"]
-pytest.importorskip("offroad_seg_train", reason="the trainer is not installed here: its commands are not there")
+pytest.importorskip(
+    "offroad_seg_train", reason="the trainer is not installed here: its commands are not there"
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,8 +17,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from offroad_seg.errors import EngineError
 from offroad_seg.ros.messages import header_message, time_message
-from offroad_seg.ros.player import SETTLE_S
 from offroad_seg.ros.recorder import Answer, Recorder
+from offroad_seg.ros.waits import SETTLE_S
 from offroad_seg.transforms import OPTICAL_QUATERNION_XYZW, Transform
 
 if TYPE_CHECKING:
@@ -159,6 +159,23 @@ class Link:
                 content = bytes(message.data[12:])
                 changed, self._last_info = changed or content != self._last_info, content
         return changed
+
+    def tell_first_calibration(self, item: BagFrame) -> bool:
+        """Publish the calibration of the first image where the bag's own comes after it (as camera drivers publish)."""
+        camera = item.frame.camera
+        if self._last_info or camera is None:
+            return False
+        self._info.publish(
+            CameraInfo(
+                header=header_message(item.frame.stamp_ns, item.frame.frame_id),
+                height=camera.height,
+                width=camera.width,
+                distortion_model=camera.model,
+                d=list(camera.D),
+                k=[float(v) for v in camera.K_33.ravel()],
+            )
+        )
+        return True
 
     def send(self, item: BagFrame) -> Answer:
         """Publish an image; its answers are collected from now on."""

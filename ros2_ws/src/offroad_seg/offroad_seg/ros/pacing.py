@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from offroad_seg.errors import EngineError
 from offroad_seg.replay.frames import BagFrame, Drop
-from offroad_seg.ros.player import ANSWER_S, COSTMAP_S, MAX_SILENT, SETTLE_S
+from offroad_seg.ros.waits import ANSWER_S, COSTMAP_S, MAX_SILENT, SETTLE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,6 +44,7 @@ def play_in_step(link: Link, items: Items) -> Results:
         for message in item.others:
             link.copy(message)
         link.tell_time(item.frame.stamp_ns)
+        wait = link.tell_first_calibration(item) or wait
         if wait:
             link.spin_for(SETTLE_S)
         answer = link.send(item)
@@ -122,8 +123,10 @@ def _play(
         if number == 0 or item.time_ran_back:
             start_s, start_ns = time.monotonic(), at_ns
             link.tell_time(at_ns)
+            link.calibration_changed(item.others)
             for message in item.others:
                 link.copy(message)
+            link.tell_first_calibration(item)
             link.spin_for(SETTLE_S)
             start_s = time.monotonic()
         else:

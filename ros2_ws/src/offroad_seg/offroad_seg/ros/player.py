@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from offroad_seg.replay.frames import BagFrame, Drop
 from offroad_seg.ros.dds import use_large_image_profile
 from offroad_seg.ros.replay_node import NAMESPACE, ReplayNode, own_domain
+from offroad_seg.ros.waits import ANSWER_S, LEAD_NS, SETTLE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
 
     Items = Iterable[BagFrame | Drop]
     Results = Iterator[tuple[BagFrame, Perception] | Drop]
-
-ANSWER_S = 30.0
-COSTMAP_S = 5.0
-SETTLE_S = 0.3
-LEAD_NS = 100_000_000
-MAX_SILENT = 5
 
 
 class NodeReplay:
