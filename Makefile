@@ -46,13 +46,16 @@ interfaces: setup
 unit: setup interfaces
 	$(BIN)/python -m pytest
 
-# The runtime must also live with what a distribution ships: numpy 1.21, OpenCV 4.5 (Ubuntu 22.04).
+# The runtime must also live with what a distribution ships (numpy 1.21, OpenCV 4.5: Ubuntu 22.04), installed as on a vehicle:
+# from its own package, without the trainer.
 oldest: setup
 	@if [ -z "$(PYTHON310)" ]; then echo "oldest: skipped, no Python 3.10 here (PYTHON310=/path/to/python3.10)"; else \
 	  test -f .venv-oldest/.ready -a .venv-oldest/.ready -nt requirements/oldest.txt || { \
 	    $(PYTHON310) -m venv .venv-oldest && $(BIN)/uv pip install --quiet --python .venv-oldest/bin/python -r requirements/oldest.txt && \
 	    touch .venv-oldest/.ready; } && \
-	  PYTHONPATH=ros2_ws/src/offroad_seg .venv-oldest/bin/python -m pytest -q tests/unit/offroad_seg --ignore tests/unit/offroad_seg/ros; fi
+	  rm -rf ros2_ws/src/offroad_seg/build && \
+	  $(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --reinstall --no-deps --no-build-isolation ./ros2_ws/src/offroad_seg && \
+	  .venv-oldest/bin/python -m pytest -q tests/unit/offroad_seg --ignore tests/unit/offroad_seg/ros; fi
 
 # uv pip compile keeps the pins that are there and still fit; the first line, which says what the file is for, is kept too.
 LOCK = @lock() { head=$$(head -n 1 $$1) && $(BIN)/uv pip compile --quiet --python-version 3.10 --no-annotate --no-header -o $$1 "$${@:2}" && \
