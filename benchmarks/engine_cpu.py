@@ -123,7 +123,7 @@ def main() -> int:
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--threads", type=int, default=0, help="0: each run time chooses")
     parser.add_argument("--seconds", type=float, default=8.0, help="time for each row")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results") / "engine_cpu.json")
     parser.add_argument("--one", nargs=6, metavar="X", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

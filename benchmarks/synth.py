@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--size", default="480x270", help="width x height")
-    parser.add_argument("--out", type=Path, default=Path("synth.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/synth.json"))
     args = parser.parse_args()
     width, height = (int(v) for v in args.size.split("x"))
     result = measure(args.images, args.workers, width, height)
