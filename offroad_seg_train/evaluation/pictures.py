@@ -112,7 +112,8 @@ def _panel(name: str, picture: U8) -> U8:
 
 
 def _legend(ontology: Ontology, width: int) -> U8:
-    slot = 210
+    widest = max(cv2.getTextSize(_ascii(name), _FONT, 0.5, 1)[0][0] for name in ontology.names)
+    slot = max(210, widest + 56)
     columns = max(1, width // slot)
     rows = -(-ontology.n_classes // columns)
     legend = np.full((rows * _BAR, width, 3), 255, np.uint8)
@@ -124,6 +125,9 @@ def _legend(ontology: Ontology, width: int) -> U8:
 
 
 def _text(canvas: U8, text: str, x: int) -> None:
-    # OpenCV's fonts hold ASCII only.
-    plain = text.encode("ascii", "replace").decode()
-    cv2.putText(canvas, plain, (x, 18), _FONT, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+    cv2.putText(canvas, _ascii(text), (x, 18), _FONT, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+
+
+def _ascii(text: str) -> str:
+    # OpenCV's fonts hold nothing else.
+    return text.encode("ascii", "replace").decode()
