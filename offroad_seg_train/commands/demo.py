@@ -36,9 +36,9 @@ class Step:
     arguments: list[str]
 
 
-def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list[Step]:
+def steps(out: Path, *, seconds: float, images: int, held_out: int, epochs: int | None) -> list[Step]:
     """The commands of the demo, in order."""
-    train, held_out, run = out / "train", out / "held_out", out / "run"
+    train, unseen, run = out / "train", out / "held_out", out / "run"
     bag, portable, engine = out / "bag", out / "bundle_portable", out / "bundle"
     size = [f"data.height={NETWORK_HEIGHT}", f"data.width={NETWORK_WIDTH}"]
     budget = [] if epochs is None else [f"epochs={epochs}"]
@@ -53,9 +53,9 @@ def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list
                 *(
                     "synth",
                     "--out",
-                    str(held_out),
+                    str(unseen),
                     "--images",
-                    str(HELD_OUT_IMAGES),
+                    str(held_out),
                     "--seed",
                     str(HELD_OUT_SEED),
                 ),
@@ -72,7 +72,7 @@ def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list
             [
                 *("export", str(run / "checkpoints" / "best.ckpt"), "--out", str(portable)),
                 *("--height", str(NETWORK_HEIGHT), "--width", str(NETWORK_WIDTH)),
-                *("--images", str(held_out / "Color_Images")),
+                *("--images", str(unseen / "Color_Images")),
             ],
         ),
         Step(
@@ -88,7 +88,7 @@ def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list
                     "--out",
                     str(engine),
                 ),
-                *("--images", str(held_out / "Color_Images")),
+                *("--images", str(unseen / "Color_Images")),
             ],
         ),
         Step(
@@ -97,7 +97,7 @@ def steps(out: Path, *, seconds: float, images: int, epochs: int | None) -> list
                 "evaluate",
                 str(engine),
                 "--data",
-                str(held_out),
+                str(unseen),
                 "--split",
                 "all",
                 "--out",
@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
     from offroad_seg import resources
 
     out = resources.prepare_output(Path(args.out), overwrite=args.overwrite)
-    plan = steps(out, seconds=args.seconds, images=args.images, epochs=args.epochs)
+    plan = steps(out, seconds=args.seconds, images=args.images, held_out=args.held_out, epochs=args.epochs)
     taken = [run_step(step, i, len(plan)) for i, step in enumerate(plan, start=1)]
     for name in ("report.html", "metrics.json"):
         shutil.copyfile(out / "replay" / name, out / name)
@@ -185,6 +185,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the folder where it is not empty")
     parser.add_argument(
         "--images", type=int, default=TRAIN_IMAGES, help=f"training images to render ({TRAIN_IMAGES})"
+    )
+    parser.add_argument(
+        "--held-out", type=int, default=HELD_OUT_IMAGES, help=f"images to measure on ({HELD_OUT_IMAGES})"
     )
     parser.add_argument(
         "--seconds", type=float, default=BAG_SECONDS, help=f"length of the drive, s ({BAG_SECONDS})"
