@@ -17,6 +17,7 @@ examples:
   offroad-seg node --bundle BUNDLE
   offroad-seg node --bundle BUNDLE --param camera_mount.z=1.2 --param camera_mount.pitch=0.2 \\
       --remap image:=/camera/image_raw --remap camera_info:=/camera/camera_info
+  offroad-seg node --state
   offroad-seg node --params-file config/perception.yaml --ros-args --log-level debug
 
 Parameters: `docs/node.md`. The node configures and activates itself; --param autostart=false leaves that to a
@@ -44,6 +45,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rename a topic, such as image:=/cam/image",
     )
     parser.add_argument("--namespace", default="", help="the node's namespace")
+    parser.add_argument(
+        "--state",
+        action="store_true",
+        help="start nothing: print the state of the node that runs; exit 0 only if it is active",
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=5.0, metavar="S", help="with --state: wait so long (default 5)"
+    )
     parser.add_argument(
         "--ros-args",
         nargs=argparse.REMAINDER,
@@ -117,6 +126,12 @@ def _run(args: argparse.Namespace) -> int:
             "ROS 2 is not installed: there is no rclpy",
             mend="source /opt/ros/DISTRO/setup.bash, or pip install 'offroad-seg[ros]'",
         )
+    if args.state:
+        from offroad_seg.ros.state import lifecycle_state
+
+        state = lifecycle_state(f"{args.namespace}/perception", args.timeout)
+        print(state)
+        return 0 if state == "active" else 1
     from offroad_seg.ros.main import run
 
     with tempfile.TemporaryDirectory(prefix="offroad_seg_node_") as folder:
