@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -11,12 +12,31 @@ from onnx import TensorProto, helper, numpy_helper
 
 from offroad_seg.bundle import Bundle, write_bundle
 from offroad_seg.image import IMAGENET_MEAN, IMAGENET_STD, PAD_VALUE
-from offroad_seg.manifest import PORTABLE, Manifest
+from offroad_seg.manifest import PORTABLE, Manifest, digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from offroad_seg.ontology import Ontology
+
+
+def edit_manifest(bundle: Path, *, seal: bool = True, **changes: Any) -> None:
+    """Change fields of a bundle's manifest on disk.
+
+    Args:
+        bundle: Its folder.
+        seal: Work the digest out anew, as another machine that wrote these values would have; else it is an edit by
+            hand.
+        **changes: Field → value; a mapping is merged into the one that is there.
+    """
+    path = bundle / "manifest.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        merge = isinstance(value, dict) and isinstance(data.get(name), dict)
+        data[name] = {**data[name], **value} if merge else value
+    if seal:
+        data["digest"] = digest_of(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
 
 
 def color_model(

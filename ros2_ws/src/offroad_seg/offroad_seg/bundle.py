@@ -8,7 +8,9 @@ refuses with the command that mends it.
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 from offroad_seg import resources
 from offroad_seg.errors import BundleError, OntologyError
 from offroad_seg.image import Letterbox, Normalization
-from offroad_seg.manifest import Manifest
+from offroad_seg.manifest import EXPORT_AGAIN, PORTABLE, Manifest
 from offroad_seg.ontology import Ontology
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 MANIFEST_NAME = "manifest.json"
 _CHUNK = 1 << 20
-_CHECKPOINT_SUFFIXES = {".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
+CHECKPOINT_SUFFIXES = frozenset({".ckpt", ".pt", ".pth", ".pkl", ".pickle"})
+_MAX_MANIFEST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -60,23 +63,20 @@ class Bundle:
         if not path.is_dir():
             raise _not_a_bundle(path)
         manifest_path = path / MANIFEST_NAME
-        if not manifest_path.is_file():
-            raise BundleError(
-                "this folder is not a bundle: it has no manifest.json", where=str(path), mend=_EXPORT
-            )
-        try:
-            text = manifest_path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(
-                f"the manifest cannot be read: {error}", where=str(manifest_path), mend=_EXPORT
-            ) from None
-        manifest = Manifest.from_json(text, where=str(manifest_path))
+        manifest = read_manifest(path)
         if verify:
             _verify_files(path, manifest)
         try:
             ontology = Ontology.from_dict(manifest.ontology, where=f"{manifest_path}: ontology")
         except OntologyError as error:
-            raise BundleError(error.what, where=error.where, mend=_EXPORT) from None
+            raise BundleError(error.what, where=error.where, mend=EXPORT_AGAIN) from None
+        if manifest.n_classes not in (None, ontology.n_classes):
+            raise BundleError(
+                f"the network tells {manifest.n_classes} classes apart, and the ontology '{ontology.name}' names "
+                f"{ontology.n_classes}",
+                where=str(manifest_path),
+                mend=f"{EXPORT_AGAIN}, from the checkpoint that was trained with this ontology",
+            )
         return cls(
             path=path,
             manifest=manifest,
@@ -133,6 +133,62 @@ def write_bundle(
     return Bundle.load(out, verify=False)
 
 
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a bundle's folder, checked; the files are not looked at.
+
+    Raises:
+        BundleError: There is none, it cannot be read, or it is wrong.
+    """
+    file = path / MANIFEST_NAME
+    if not file.is_file():
+        raise BundleError(
+            "this folder is not a bundle: it has no manifest.json", where=str(path), mend=EXPORT_AGAIN
+        )
+    _check_inside(file, path)
+    try:
+        if file.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise BundleError("the manifest is too large to be one", where=str(file), mend=EXPORT_AGAIN)
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"the manifest cannot be read: {error}", where=str(file), mend=EXPORT_AGAIN
+        ) from None
+    return Manifest.from_json(text, where=str(file))
+
+
+def compile_command(bundle: Bundle, backend: str | None = None) -> str:
+    """The command that makes an engine of this bundle on this machine.
+
+    Args:
+        bundle: An engine that does not fit here, or the portable bundle.
+        backend: The back end that is wanted; None takes the bundle's own.
+    """
+    manifest, path = bundle.manifest, bundle.path
+    compiled = manifest.backend != PORTABLE
+    backend = backend or (manifest.backend if compiled else "onnxruntime")
+    if compiled and backend == manifest.backend:
+        precision, out = manifest.precision, f"{_quoted(path)} --overwrite"
+    else:
+        precision = "fp16" if backend.startswith("tensorrt") else "fp32"
+        out = _quoted(path.with_name(f"{path.name}-{backend}"))
+    portable = find_portable(bundle) if compiled else path
+    source = "PORTABLE_BUNDLE" if portable is None else _quoted(portable)
+    return f"offroad-seg compile {source} --backend {backend} --precision {precision} --out {out}"
+
+
+def find_portable(bundle: Bundle) -> Path | None:
+    """The portable bundle that an engine was built from, where it lies beside it; else None."""
+    digest = bundle.manifest.source.get("portable_digest")
+    if not digest:
+        return None
+    for file in sorted(bundle.path.resolve().parent.glob(f"*/{MANIFEST_NAME}")):
+        # Whatever else lies there may be no bundle, or a damaged one.
+        with suppress(BundleError):
+            if read_manifest(file.parent).digest == digest:
+                return bundle.path.parent / file.parent.name
+    return None
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal text."""
     digest = hashlib.sha256()
@@ -142,19 +198,30 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-_EXPORT = "offroad-seg export CHECKPOINT --height H --width W --out BUNDLE"
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _check_inside(file: Path, folder: Path) -> None:
+    """Refuse a link that leads out of the bundle: what it leads to may change without the bundle."""
+    if file.resolve().parent != folder.resolve():
+        raise BundleError(
+            f"{file.name} is a link that leads out of the bundle",
+            where=str(file),
+            mend="copy the bundle with its files: cp -rL BUNDLE COPY",
+        )
 
 
 def _not_a_bundle(path: Path) -> BundleError:
-    if path.is_file() and path.suffix.lower() in _CHECKPOINT_SUFFIXES:
+    if path.is_file() and path.suffix.lower() in CHECKPOINT_SUFFIXES:
         return BundleError(
             "this is a checkpoint or a pickle, not a bundle; it is never opened at run time",
             where=str(path),
-            mend=f"offroad-seg export {path} --height H --width W --out BUNDLE",
+            mend=f"offroad-seg export {_quoted(path)} --height H --width W --out BUNDLE",
         )
     if path.is_file():
-        return BundleError("a bundle is a folder, this is a file", where=str(path), mend=_EXPORT)
-    return BundleError("there is no such bundle", where=str(path), mend=_EXPORT)
+        return BundleError("a bundle is a folder, this is a file", where=str(path), mend=EXPORT_AGAIN)
+    return BundleError("there is no such bundle", where=str(path), mend=EXPORT_AGAIN)
 
 
 def _check_name(name: str, where: str) -> None:
@@ -174,13 +241,14 @@ def _verify_files(path: Path, manifest: Manifest) -> None:
         _check_name(name, str(path))
         file = path / name
         if not file.is_file():
-            raise BundleError(f"{name} is missing from the bundle", where=str(path), mend=_EXPORT)
+            raise BundleError(f"{name} is missing from the bundle", where=str(path), mend=EXPORT_AGAIN)
+        _check_inside(file, path)
         found = sha256_of(file)
         if found != expected:
             raise BundleError(
                 f"{name} was changed after the bundle was made (SHA-256 {found[:12]}…, expected {expected[:12]}…)",
                 where=str(file),
-                mend=f"copy the bundle again, or make it again: {_EXPORT}",
+                mend=f"copy the bundle again, or make it again: {EXPORT_AGAIN}",
             )
     stray = sorted(p.name for p in path.iterdir() if p.name not in manifest.files and p.name != MANIFEST_NAME)
     if stray:

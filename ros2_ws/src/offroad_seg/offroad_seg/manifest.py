@@ -1,23 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manifest of a bundle: what an engine is, what it was made from, and what it was shown to do."""
+"""The manifest of a bundle: what an engine is, what it was made from, and what it was shown to do.
+
+Its form is written down in ``schema/manifest-v2.json``. A manifest of an older version is read, checked against the
+schema of its own version, and comes back as the newest with defaults for what is new; only the newest is written.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offroad_seg import __version__
 from offroad_seg.errors import BundleError
+from offroad_seg.json_schema import problems
 
 if TYPE_CHECKING:
     from offroad_seg.types import JsonDict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PORTABLE = "portable"
 PRECISIONS = ("fp32", "fp16", "int8")
 
-_SPATIAL_LIMIT = 16384
+_DIGEST = "digest"
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,14 @@ class Manifest:
         source: The checkpoint's SHA-256, recipe, model name.
         parity: What the gate measured.
         latency_ms: What was measured when it was built.
+        memory_mb: Memory that loading and the first image took when it was built, for each back end.
+        n_classes: Classes that the network tells apart; None where the maker did not know. Must fit the ontology.
+        calibration: What the temperature was fitted on, and the calibration error before and after; None where it
+            was not fitted.
+        ood: How the graph's ``ood`` output is made (``engines.base``); None where it has none. ``score``
+            (``max_logit``: minus the largest logit; ``energy``: minus the logarithm of the sum of their exponentials),
+            ``threshold`` and ``scale`` in units of that score, the ``percentile`` of validation pixels that the
+            threshold is, and ``fitted_on``.
         files: File name → SHA-256, every file of the bundle but the manifest.
         schema_version: Version of this record.
     """
@@ -63,82 +80,117 @@ class Manifest:
     source: JsonDict = field(default_factory=dict)
     parity: JsonDict = field(default_factory=dict)
     latency_ms: JsonDict = field(default_factory=dict)
+    memory_mb: JsonDict = field(default_factory=dict)
+    n_classes: int | None = None
+    calibration: JsonDict | None = None
+    ood: JsonDict | None = None
     files: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
-        """As JSON text, keys in the order of the fields."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        """As JSON text, keys in the order of the fields, the digest last."""
+        data = {**asdict(self), _DIGEST: self.digest}
+        return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole record, and so of the bundle: the hashes of all files are in it."""
+        return digest_of(asdict(self))
 
     @classmethod
     def from_json(cls, text: str, *, where: str = "manifest.json") -> Manifest:
         """Parse and check.
 
         Raises:
-            BundleError: Not JSON, another schema version, or a field missing, unknown or out of bounds.
+            BundleError: Not JSON; another schema version; a field missing, unknown or out of bounds; or edited after it
+                was written.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise BundleError(f"the manifest is not JSON: {error}", where=where, mend=_EXPORT_AGAIN) from None
-        if not isinstance(data, dict):
-            raise BundleError("the manifest is not a JSON object", where=where, mend=_EXPORT_AGAIN)
+        data = _parse(text, where)
         version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
+        if type(version) is not int or version not in readable_versions():
+            raise _foreign_version(version, where)
+        if found := list(problems(data, schema(version))):
+            listed = "; ".join(found[:_SHOWN]) + (
+                f"; and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
+            )
+            raise BundleError(f"the manifest is wrong: {listed}", where=where, mend=EXPORT_AGAIN)
+        if _DIGEST in data and data.pop(_DIGEST) != digest_of(data):
             raise BundleError(
-                f"manifest schema {version!r}; this software reads {SCHEMA_VERSION}",
+                "the manifest was edited after the bundle was made: its digest does not fit",
                 where=where,
-                mend=_EXPORT_AGAIN,
+                mend=f"copy the bundle again, or make it again: {EXPORT_AGAIN}; what classes cost is set without "
+                "editing it, by the node's parameters class_cost.NAME",
             )
-        known = {f.name for f in fields(cls)}
-        if missing := sorted(known - data.keys()):
-            raise BundleError(f"the manifest lacks {', '.join(missing)}", where=where, mend=_EXPORT_AGAIN)
-        if unknown := sorted(data.keys() - known):
-            raise BundleError(
-                f"the manifest has unknown fields {', '.join(unknown)}", where=where, mend=_EXPORT_AGAIN
-            )
-        _check_fields(data, where)
         for name in ("mean", "std", "backends"):
             data[name] = tuple(data[name])
-        return cls(**data)
+        for name in ("input_height", "input_width", "pad_value"):
+            data[name] = int(data[name])
+        data["schema_version"] = SCHEMA_VERSION
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in data.items() if k in known})
 
 
-_EXPORT_AGAIN = "offroad-seg export CHECKPOINT --height H --width W --out BUNDLE"
+EXPORT_AGAIN = "offroad-seg export CHECKPOINT --height H --width W --out BUNDLE"
 
 
-def _check_fields(data: dict[str, Any], where: str) -> None:
-    def need(condition: bool, name: str, meaning: str) -> None:
-        if not condition:
-            raise BundleError(f"{name} is {data[name]!r}, not {meaning}", where=where, mend=_EXPORT_AGAIN)
+@lru_cache(maxsize=4)
+def schema(version: int = SCHEMA_VERSION) -> dict[str, Any]:
+    """The JSON schema of a version of the manifest, as it ships with this package.
 
-    for name in ("input_height", "input_width"):
-        value = data[name]
-        need(type(value) is int and 0 < value <= _SPATIAL_LIMIT, name, "a size in pixels")
-    for name in ("mean", "std"):
-        need(isinstance(data[name], list) and len(data[name]) == 3, name, "three numbers")
-        need(all(_is_number(v) for v in data[name]), name, "three finite numbers")
-    need(all(v > 0 for v in data["std"]), "std", "three positive numbers")
-    need(_is_number(data["temperature"]) and data["temperature"] > 0, "temperature", "a positive number")
-    need(type(data["pad_value"]) is int and 0 <= data["pad_value"] <= 255, "pad_value", "0–255")
-    need(data["precision"] in PRECISIONS, "precision", " or ".join(PRECISIONS))
-    need(data["channel_order"] == "rgb", "channel_order", "rgb")
-    need(isinstance(data["name"], str), "name", "a text")
-    need(isinstance(data["backend"], str), "backend", "a text")
-    backends = data["backends"]
-    need(
-        isinstance(backends, list) and all(isinstance(b, str) for b in backends),
-        "backends",
-        "a list of names",
-    )
-    for name in ("versions", "source", "parity", "latency_ms", "files", "ontology"):
-        need(isinstance(data[name], dict), name, "an object")
-    need(data["gpu"] is None or isinstance(data["gpu"], dict), "gpu", "an object or null")
-    need(
-        all(isinstance(k, str) and isinstance(v, str) for k, v in data["files"].items()),
-        "files",
-        "names and hashes",
-    )
+    Raises:
+        BundleError: The package is not whole.
+    """
+    path = Path(__file__).with_name("schema") / f"manifest-v{version}.json"
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(
+            f"a file of this package is missing: {error.strerror}", where=str(path), mend="install it again"
+        ) from None
+    return data
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def readable_versions() -> range:
+    """Versions of the manifest that this software reads."""
+    return range(1, SCHEMA_VERSION + 1)
+
+
+def digest_of(data: JsonDict) -> str:
+    """SHA-256 of a record as canonical JSON: keys sorted, no blanks, no digest of its own."""
+    rest = {k: v for k, v in data.items() if k != _DIGEST}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"the manifest is not JSON: {error}", where=where, mend=EXPORT_AGAIN) from None
+    if not isinstance(data, dict):
+        raise BundleError("the manifest is not a JSON object", where=where, mend=EXPORT_AGAIN)
+    return data
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} stands in it twice")
+    return data
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _foreign_version(version: Any, where: str) -> BundleError:
+    oldest, newest = readable_versions()[0], readable_versions()[-1]
+    text = f"manifest schema {version!r}; this software ({__version__}) reads {oldest} to {newest}"
+    if isinstance(version, int) and version > newest:
+        return BundleError(
+            f"the bundle was made by a newer offroad-seg: {text}",
+            where=where,
+            mend=f"install the newer offroad-seg here, or make the bundle with {__version__}: {EXPORT_AGAIN}",
+        )
+    return BundleError(text, where=where, mend=EXPORT_AGAIN)

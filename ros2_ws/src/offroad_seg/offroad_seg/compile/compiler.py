@@ -86,7 +86,12 @@ def compile_bundle(bundle: Bundle, out: Path, options: CompileOptions) -> Bundle
             precision=plan.precision,
             versions={**bundle.manifest.versions, **plan.versions},
             gpu=built.gpu,
-            source={**bundle.manifest.source, **built.source, "portable": bundle.manifest.files},
+            source={
+                **bundle.manifest.source,
+                **built.source,
+                "portable": bundle.manifest.files,
+                "portable_digest": bundle.manifest.digest,
+            },
             latency_ms={},
         )
         candidate = write_bundle(Path(work) / "candidate", manifest, built.files)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from offroad_seg.bundle import compile_command
 from offroad_seg.errors import BundleError, EngineError, InputError
 from offroad_seg.manifest import PORTABLE
 
@@ -47,7 +48,7 @@ def choose_backend(bundle: Bundle, backend: str | None = None) -> str:
             raise BundleError(
                 f"this bundle does not run with {backend}, but with {', '.join(manifest.backends)}",
                 where=str(bundle.path),
-                mend=f"offroad-seg compile PORTABLE_BUNDLE --backend {backend} --out BUNDLE2",
+                mend=compile_command(bundle, backend),
             )
         return backend
     if manifest.backend != PORTABLE:
@@ -56,7 +57,7 @@ def choose_backend(bundle: Bundle, backend: str | None = None) -> str:
         raise BundleError(
             f"this software has no back end '{manifest.backend}'",
             where=str(bundle.path),
-            mend="offroad-seg compile PORTABLE_BUNDLE --backend onnxruntime --out BUNDLE2",
+            mend=compile_command(bundle, "onnxruntime"),
         )
     reasons = []
     for name in ENGINES:
