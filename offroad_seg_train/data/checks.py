@@ -7,7 +7,6 @@ together, each kind in one line with the files that have it.
 
 from __future__ import annotations
 
-import io
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +15,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offroad_seg.compile.images import read_whole
+from offroad_seg.compile.images import read_image, read_whole
 from offroad_seg.errors import DataError, ImageError, OntologyError
 from offroad_seg.ontology_palette import unpack
 from offroad_seg.progress import progress
 from offroad_seg_train.data.layouts import scan, unpaired
-from offroad_seg_train.data.reading import EIGHT_BIT, EIGHT_BIT_MEND, needs_16_bit, read_mask
+from offroad_seg_train.data.reading import (
+    EIGHT_BIT,
+    EIGHT_BIT_MEND,
+    LOSSY_MEND,
+    encode_mask,
+    looks_lossy,
+    needs_16_bit,
+    open_picture,
+    read_mask,
+    snap_mask,
+    unknown_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +46,8 @@ _LISTED = 5
 _VALUES_LISTED = 24
 _EXIF_ORIENTATION = 0x0112
 _TURNED = {5, 6, 7, 8}
+# Their containers are checked without decoding; other formats are decoded to see whether they are whole.
+_CHECKED_BY_CONTAINER = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -54,12 +66,29 @@ class DatasetCheck:
 
 
 @dataclass
-class _Finding:
-    """What one pair showed."""
+class Finding:
+    """What one pair showed.
 
+    Attributes:
+        size: (height, width) of image and mask; None where they could not be read or differ.
+        ids_256: int64 pixels of each label value, shape (256,); None where the mask cannot be used.
+        unknown: Mask values, or colours as red << 16 | green << 8 | blue, that are not in the ontology → pixels.
+        are_colors: They are colours.
+        lossy: They look like lossy compression.
+        problems: What is wrong beside that: (kind, detail).
+    """
+
+    size: tuple[int, int] | None = None
     ids_256: NDArray[np.int64] | None = None
     unknown: dict[int, int] = field(default_factory=dict)
+    are_colors: bool = False
+    lossy: bool = False
     problems: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the pair can be used."""
+        return not (self.problems or self.unknown)
 
 
 def check_dataset(
@@ -77,14 +106,14 @@ def check_dataset(
         DataError: Something is wrong; all problems are listed, each with the files that have it.
     """
     found = scan(layout, root)
-    findings = _check_all(found.pairs, ontology, show_progress)
-    problems = unpaired(found) + _sentences(found.pairs, findings, ontology)
+    findings = check_pairs(found.pairs, ontology, show_progress=show_progress)
+    problems = unpaired(found) + describe(found.pairs, findings, ontology)
     if problems:
         listed = "".join(f"\n  - {p}" for p in problems)
         raise DataError(
             f"the data set cannot be used as it is:{listed}",
             where=str(root),
-            mend=_mend(findings, ontology),
+            mend=mend(findings, ontology),
         )
     ids_256 = sum((f.ids_256 for f in findings if f.ids_256 is not None), np.zeros(256, np.int64))
     return DatasetCheck(
@@ -102,23 +131,33 @@ def class_pixel_counts(
     Raises:
         DataError: A mask cannot be used; all problems are listed.
     """
-    findings = _check_all(pairs, ontology, show_progress)
-    if problems := _sentences(pairs, findings, ontology):
-        raise DataError("; ".join(problems), mend=_mend(findings, ontology))
+    findings = check_pairs(pairs, ontology, show_progress=show_progress)
+    if problems := describe(pairs, findings, ontology):
+        raise DataError("; ".join(problems), mend=mend(findings, ontology))
     counts = sum((f.ids_256 for f in findings if f.ids_256 is not None), np.zeros(256, np.int64))
     return counts[: ontology.n_classes]
 
 
-def _check_all(pairs: Sequence[Pair], ontology: Ontology, show_progress: bool) -> list[_Finding]:
+def check_pairs(
+    pairs: Sequence[Pair], ontology: Ontology, *, snap: int = 0, show_progress: bool = True
+) -> list[Finding]:
+    """Look at each pair: whether its files are whole, of one size, and hold only what the ontology knows.
+
+    Args:
+        pairs: The pairs.
+        ontology: What the mask values mean.
+        snap: See ``snap_mask``; 0 takes colours as they are.
+        show_progress: Show a bar.
+    """
     # Decoding releases the interpreter lock, so threads are enough.
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda pair: _check_pair(pair, ontology), pairs)
+        results = pool.map(lambda pair: _check_pair(pair, ontology, snap), pairs)
         bar = progress(results, what="checking data", total=len(pairs), unit="pair", show=show_progress)
         return list(bar)
 
 
-def _check_pair(pair: Pair, ontology: Ontology) -> _Finding:
-    finding = _Finding()
+def _check_pair(pair: Pair, ontology: Ontology, snap: int) -> Finding:
+    finding = Finding()
     size = None
     try:
         size = _image_size(pair.image)
@@ -132,20 +171,31 @@ def _check_pair(pair: Pair, ontology: Ontology) -> _Finding:
     if size is not None and raw.shape[:2] != size:
         detail = f"{pair.name} (image {size[1]}×{size[0]}, mask {raw.shape[1]}×{raw.shape[0]})"
         finding.problems.append(("image and mask of different sizes", detail))
-    if raw.dtype == np.uint8 and needs_16_bit(ontology):
+    elif size is not None:
+        finding.size = size
+    if raw.ndim == 2 and raw.dtype == np.uint8 and needs_16_bit(ontology):
         finding.problems.append((EIGHT_BIT, _short(pair.mask)))
         return finding
+    raw = snap_mask(raw, ontology, snap)
     try:
-        finding.unknown = ontology.unknown_values(raw)
-    except OntologyError as error:
-        finding.problems.append((error.what, _short(pair.mask)))
-        return finding
-    if not finding.unknown:
-        finding.ids_256 = np.bincount(ontology.encode(raw).ravel(), minlength=256).astype(np.int64)
+        ids_HW = encode_mask(raw, ontology, pair.mask)
+        finding.ids_256 = np.bincount(ids_HW.ravel(), minlength=256).astype(np.int64)
+    except OntologyError:
+        _name_unknown(finding, raw, ontology, pair.mask)
     return finding
 
 
-def _sentences(pairs: Sequence[Pair], findings: Sequence[_Finding], ontology: Ontology) -> list[str]:
+def _name_unknown(finding: Finding, raw: NDArray[np.generic], ontology: Ontology, path: Path) -> None:
+    try:
+        finding.unknown = unknown_values(raw, ontology)
+        finding.are_colors = raw.ndim == 3
+        finding.lossy = finding.are_colors and looks_lossy(finding.unknown, path)
+    except OntologyError as error:
+        finding.problems.append((error.what, _short(path)))
+
+
+def describe(pairs: Sequence[Pair], findings: Sequence[Finding], ontology: Ontology) -> list[str]:
+    """A sentence for each kind of problem, with the files that have it; none where all is well."""
     kinds: dict[str, list[str]] = {}
     for finding in findings:
         for kind, detail in finding.problems:
@@ -154,51 +204,62 @@ def _sentences(pairs: Sequence[Pair], findings: Sequence[_Finding], ontology: On
     return sentences + _unknown_values(pairs, findings, ontology)
 
 
-def _unknown_values(pairs: Sequence[Pair], findings: Sequence[_Finding], ontology: Ontology) -> list[str]:
-    """A sentence that names values or colours that the ontology does not know; none where there are none."""
-    pixels: Counter[int] = Counter()
-    files: dict[int, list[str]] = {}
-    for pair, finding in zip(pairs, findings, strict=True):
-        pixels.update(finding.unknown)
-        for value in finding.unknown:
-            files.setdefault(value, []).append(_short(pair.mask))
-    if not pixels:
-        return []
-    # Lossy compression makes thousands of values: the commonest say enough.
-    shown = sorted(value for value, _ in pixels.most_common(_VALUES_LISTED))
-    values = ", ".join(
-        f"{unpack(v) if ontology.has_palette else v} ({pixels[v]} pixels in {len(files[v])} files)"
-        for v in shown
-    )
-    if len(pixels) > len(shown):
-        values += f" and {len(pixels) - len(shown)} more"
-    what = "colours" if ontology.has_palette else "values"
-    names = sorted({name for listed in files.values() for name in listed})
-    return [f"mask {what} that are not in ontology {ontology.name}: {values} — {_some(names)}"]
+def _unknown_values(pairs: Sequence[Pair], findings: Sequence[Finding], ontology: Ontology) -> list[str]:
+    """Sentences that name values and colours that the ontology does not know."""
+    sentences = []
+    for are_colors in (False, True):
+        pixels: Counter[int] = Counter()
+        files: dict[int, list[str]] = {}
+        for pair, finding in zip(pairs, findings, strict=True):
+            if finding.are_colors is not are_colors:
+                continue
+            pixels.update(finding.unknown)
+            for value in finding.unknown:
+                files.setdefault(value, []).append(_short(pair.mask))
+        if not pixels:
+            continue
+        # Lossy compression makes thousands of values: the commonest say enough.
+        shown = sorted(value for value, _ in pixels.most_common(_VALUES_LISTED))
+        values = ", ".join(
+            f"{unpack(v) if are_colors else v} ({pixels[v]} pixels in {len(files[v])} files)" for v in shown
+        )
+        more = f" and {len(pixels) - len(shown)} more" if len(pixels) > len(shown) else ""
+        what = "colours" if are_colors else "values"
+        names = _some(sorted({name for listed in files.values() for name in listed}))
+        sentences.append(f"mask {what} that are not in ontology {ontology.name}: {values}{more} — {names}")
+    return sentences
 
 
-def _mend(findings: Sequence[_Finding], ontology: Ontology) -> str:
+def mend(findings: Sequence[Finding], ontology: Ontology) -> str:
+    """What to do about the worst of the problems."""
     if any(kind == EIGHT_BIT for f in findings for kind, _ in f.problems):
         return EIGHT_BIT_MEND
+    if any(f.lossy for f in findings):
+        return LOSSY_MEND
     if any(f.unknown for f in findings):
-        mend = (
+        advice = (
             "choose the ontology that fits the masks, or add what is missing to a class or to what is ignored"
         )
         known = sorted({v for c in ontology.classes for v in c.raw} | set(ontology.ignore))
-        return f"{mend} (it knows {', '.join(map(str, known))})" if known else mend
+        return f"{advice} (it knows {', '.join(map(str, known))})" if known else advice
     return "mend or remove these files"
 
 
 def _image_size(path: Path) -> tuple[int, int]:
-    """(height, width) as ``read_image`` would give it, from the header; the container is checked."""
-    from PIL import Image
+    """(height, width) as ``read_image`` would give it; PNG and JPEG are not decoded for it.
 
+    Raises:
+        ImageError: The image is missing, damaged, or no picture.
+    """
+    if path.suffix.lower() not in _CHECKED_BY_CONTAINER:
+        height, width, _ = read_image(path).shape
+        return height, width
     data = read_whole(path)
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with open_picture(data, path) as picture:
             width, height = picture.size
             turned = picture.getexif().get(_EXIF_ORIENTATION) in _TURNED
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, EOFError):
         raise ImageError("this is not a picture that can be read", where=str(path)) from None
     return (width, height) if turned else (height, width)
 

@@ -17,8 +17,7 @@ from torch.utils.data import Dataset
 
 from offroad_seg.compile.images import read_image
 from offroad_seg.errors import DataError, ImageError
-from offroad_seg.ontology import Ontology, load_ontology
-from offroad_seg_train.data.layouts import find_layout, list_pairs
+from offroad_seg_train.data.layouts import data_ontology, find_layout, list_pairs
 from offroad_seg_train.data.reading import encode_mask, read_mask
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offroad_seg.image import Letterbox
+    from offroad_seg.ontology import Ontology
     from offroad_seg_train.data.layouts import Pair
 
 U8 = NDArray[np.uint8]
@@ -139,7 +139,7 @@ def build_dataset(
     Args:
         layout: A name from ``LAYOUTS``, or ``auto``.
         root: The data folder.
-        ontology: A label set, its name or file; None for the one that the layout comes with.
+        ontology: A label set, its name or file; None for the one that the folder or its layout comes with.
         letterbox: Network size.
         indices: Which of ``list_pairs(layout, root)``; None for all.
         augment: See ``SegmentationDataset``.
@@ -151,7 +151,6 @@ def build_dataset(
     """
     kind = find_layout(layout, root)
     pairs = list_pairs(kind.name, root)
-    if not isinstance(ontology, Ontology):
-        ontology = load_ontology(ontology or kind.ontology)
+    ontology = data_ontology(kind, root, ontology)
     chosen = pairs if indices is None else [pairs[i] for i in indices]
     return SegmentationDataset(chosen, ontology, letterbox, augment, cache)

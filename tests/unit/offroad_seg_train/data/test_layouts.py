@@ -73,7 +73,11 @@ def test_empty_and_missing_folders(tmp_path: Path, duality: Path) -> None:
         list_pairs("coco", duality)
 
 
-def test_hint_names_the_folder_inside(tmp_path: Path, duality: Path) -> None:
-    with pytest.raises(DataError) as caught:
+def test_a_folder_around_the_data_set_is_understood(tmp_path: Path, duality: Path) -> None:
+    assert guess_layout(tmp_path) == "duality"
+    assert list_pairs("auto", tmp_path)[0].name == "duality/cc0000000"
+
+
+def test_two_data_sets_in_one_folder_are_refused(tmp_path: Path, duality: Path, ycor: Path) -> None:
+    with pytest.raises(DataError, match="looks like several data sets: duality, ycor"):
         guess_layout(tmp_path)
-    assert f"did you mean {duality}?" in caught.value.mend
