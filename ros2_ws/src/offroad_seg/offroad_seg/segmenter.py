@@ -60,8 +60,8 @@ class Segmenter:
         self.timings_ms: dict[str, float] = {}
         self._letterbox = bundle.letterbox
         self._input_BHWC = np.empty((1, self._letterbox.height, self._letterbox.width, 3), np.uint8)
-        self._outputs: list[tuple[U8, U8]] = []
-        self._network_outputs: list[tuple[U8, U8]] = []
+        self._outputs: list[tuple[U8, ...]] = []
+        self._network_outputs: list[tuple[U8, ...]] = []
 
     def warm_up(self) -> None:
         """Run the engine once on grey, so that the first frame is no slower than the rest.
@@ -82,13 +82,13 @@ class Segmenter:
         started = time.perf_counter()
         self._letterbox.apply(frame.image_HWC, out=self._input_BHWC[0])
         boxed = time.perf_counter()
-        labels_hw, confidence_hw, mean_confidence = self._infer()
+        found, mean_confidence = self._infer()
         inferred = time.perf_counter()
         height, width = frame.image_HWC.shape[:2]
-        labels_HW, confidence_HW = _oldest(self._outputs, height, width)
-        self._letterbox.restore(labels_hw, height, width, out=labels_HW)
-        self._letterbox.restore(confidence_hw, height, width, out=confidence_HW)
-        network = self._crop(labels_hw, confidence_hw, frame, mean_confidence)
+        arrays = _oldest(self._outputs, height, width, len(found))
+        for network_HW, array in zip(found, arrays, strict=True):
+            self._letterbox.restore(network_HW, height, width, out=array)
+        network = self._crop(found, frame, mean_confidence)
         restored = time.perf_counter()
         self.timings_ms = {
             "letterbox": 1e3 * (boxed - started),
@@ -96,13 +96,29 @@ class Segmenter:
             "restore": 1e3 * (restored - inferred),
         }
         return NetworkSegmentation(
-            labels_HW, confidence_HW, frame.stamp_ns, frame.frame_id, mean_confidence, network
+            arrays[0],
+            arrays[1],
+            frame.stamp_ns,
+            frame.frame_id,
+            mean_confidence,
+            arrays[2] if len(arrays) > 2 else None,
+            network,
         )
 
-    def _infer(self) -> tuple[U8, U8, float]:
+    def _infer(self) -> tuple[tuple[U8, ...], float]:
+        """Labels, confidence and, where the bundle has it, the OOD score, (H, W); and the mean confidence."""
         output = self.engine.infer(self._input_BHWC)
         expected = self._input_BHWC.shape[:3]
-        for name, array in (("labels", output.labels_BHW), ("confidence", output.confidence_BHW)):
+        named = [("labels", output.labels_BHW), ("confidence", output.confidence_BHW)]
+        if self.bundle.manifest.ood is not None:
+            if output.ood_BHW is None:
+                raise EngineError(
+                    "the engine gives no OOD score, which the bundle promises",
+                    where=self.engine.name,
+                    mend="export and compile the bundle again",
+                )
+            named.append(("ood", output.ood_BHW))
+        for name, array in named:
             if array.shape != expected or array.dtype != np.uint8:
                 raise EngineError(
                     f"the engine's {name} are {array.dtype} {array.shape}, the bundle promises uint8 {expected}",
@@ -117,27 +133,26 @@ class Segmenter:
                 where=f"engine {self.engine.name}",
                 mend="compile the bundle with --precision fp32, or train the model again: its weights overflow",
             )
-        return output.labels_BHW[0], output.confidence_BHW[0], mean_confidence
+        return tuple(array[0] for _, array in named), mean_confidence
 
-    def _crop(
-        self, labels_hw: U8, confidence_hw: U8, frame: Frame, mean_confidence: float
-    ) -> Segmentation | None:
+    def _crop(self, found: tuple[U8, ...], frame: Frame, mean_confidence: float) -> Segmentation | None:
         """The network's own pixels without the padding, in buffers that outlive the engine's next call."""
         height, width = frame.image_HWC.shape[:2]
         place = self._letterbox.geometry(height, width)
         if place.height * place.width >= height * width:
             return None
         inside = (slice(place.top, place.top + place.height), slice(place.left, place.left + place.width))
-        labels, confidence = _oldest(self._network_outputs, place.height, place.width)
-        labels[:] = labels_hw[inside]
-        confidence[:] = confidence_hw[inside]
-        return Segmentation(labels, confidence, frame.stamp_ns, frame.frame_id, mean_confidence)
+        arrays = _oldest(self._network_outputs, place.height, place.width, len(found))
+        for network_HW, array in zip(found, arrays, strict=True):
+            array[:] = network_HW[inside]
+        ood = arrays[2] if len(arrays) > 2 else None
+        return Segmentation(arrays[0], arrays[1], frame.stamp_ns, frame.frame_id, mean_confidence, ood)
 
 
-def _oldest(outputs: list[tuple[U8, U8]], height: int, width: int) -> tuple[U8, U8]:
-    """The pair of buffers that was handed out longest ago, of that size."""
-    pair = outputs.pop(0) if len(outputs) == _KEPT else None
-    if pair is None or pair[0].shape != (height, width):
-        pair = (np.empty((height, width), np.uint8), np.empty((height, width), np.uint8))
-    outputs.append(pair)
-    return pair
+def _oldest(outputs: list[tuple[U8, ...]], height: int, width: int, count: int) -> tuple[U8, ...]:
+    """The buffers that were handed out longest ago, of that size."""
+    arrays = outputs.pop(0) if len(outputs) == _KEPT else None
+    if arrays is None or arrays[0].shape != (height, width):
+        arrays = tuple(np.empty((height, width), np.uint8) for _ in range(count))
+    outputs.append(arrays)
+    return arrays

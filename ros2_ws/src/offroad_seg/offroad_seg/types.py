@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 UNLABELLED = 255
 """Label of a pixel or cell that carries no class (vision_msgs: the largest value of the type)."""
 
+OOD_THRESHOLD = 128
+"""Value of ``Segmentation.ood_HW`` from which a pixel is unlike what the network was fitted on."""
+
 COST_UNKNOWN = -1
 COST_FREE = 0
 COST_MAX_GRADED = 98
@@ -58,6 +61,8 @@ class Segmentation:
         stamp_ns: The image's stamp.
         frame_id: The image's frame.
         mean_confidence: Mean probability of the labels at network size, 0–1.
+        ood_HW: uint8, how unlike the validation images each pixel is: ``OOD_THRESHOLD`` and above are out of
+            distribution, 64 is the median of validation pixels. None where the bundle has no such output.
     """
 
     labels_HW: U8
@@ -65,6 +70,7 @@ class Segmentation:
     stamp_ns: int
     frame_id: str
     mean_confidence: float
+    ood_HW: U8 | None = None
 
 
 @dataclass(frozen=True)

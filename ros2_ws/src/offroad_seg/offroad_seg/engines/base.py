@@ -6,7 +6,10 @@ The graph contract, which ``export`` writes and every engine runs:
 - input ``image``: uint8 [1, H, W, 3] RGB at network size, already letterboxed; normalisation is inside the graph;
 - output ``labels``: uint8 [1, H, W], class ids;
 - output ``confidence``: uint8 [1, H, W], probability of the label × 255, rounded;
-- output ``mean_confidence``: float32 [1], mean probability; NaN if and only if some logit was not finite.
+- output ``mean_confidence``: float32 [1], mean probability; NaN if and only if some logit was not finite;
+- output ``ood``, only where the manifest has ``ood``: uint8 [1, H, W], how unlike the validation images a pixel is.
+  floor(128 + 64 × (score − threshold) / scale), kept within 0–255: ``types.OOD_THRESHOLD`` (128) and above are out of
+  distribution, 64 is the median of validation pixels.
 """
 
 from __future__ import annotations
@@ -21,11 +24,14 @@ from offroad_seg.errors import EngineError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from offroad_seg.manifest import Manifest
+
     U8 = NDArray[np.uint8]
     F32 = NDArray[np.float32]
 
 INPUT = "image"
 OUTPUTS = ("labels", "confidence", "mean_confidence")
+OOD_OUTPUT = "ood"
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,13 @@ class EngineOutput:
         labels_BHW: uint8 class ids.
         confidence_BHW: uint8, 0–255 for probability 0–1 of the label.
         mean_confidence_B: float32; NaN where a logit was not finite.
+        ood_BHW: uint8, see above; None where the bundle's graph has no such output.
     """
 
     labels_BHW: U8
     confidence_BHW: U8
     mean_confidence_B: F32
+    ood_BHW: U8 | None = None
 
 
 class InferenceEngine(Protocol):
@@ -80,6 +88,11 @@ class InferenceEngine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; safe to call twice."""
+
+
+def output_names(manifest: Manifest) -> tuple[str, ...]:
+    """The outputs that a bundle's graph has, in order."""
+    return OUTPUTS if manifest.ood is None else (*OUTPUTS, OOD_OUTPUT)
 
 
 def check_input(image_BHWC: U8, shape: tuple[int, int, int, int]) -> U8:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from offroad_seg.engines.base import INPUT, OUTPUTS, EngineInfo, EngineOutput, check_input
+from offroad_seg.bundle import compile_command
+from offroad_seg.engines.base import INPUT, EngineInfo, EngineOutput, check_input, output_names
 from offroad_seg.engines.cpu import describe_cpu, same_kind
 from offroad_seg.errors import BundleError, EngineError
 
@@ -86,10 +87,11 @@ class OnnxRuntimeEngine:
             threads=threads,
         )
         self._shape = (1, bundle.manifest.input_height, bundle.manifest.input_width, 3)
-        _check_graph(session, self._shape, str(path))
+        names = output_names(bundle.manifest)
+        _check_graph(session, self._shape, names, str(path))
         self._session: Any = session
         self._binding: Any = session.io_binding()
-        self._outputs = _bind_outputs(self._binding, self._shape)
+        self._outputs = _bind_outputs(self._binding, self._shape, names)
 
     @staticmethod
     def unavailable() -> str:
@@ -122,22 +124,25 @@ class OnnxRuntimeEngine:
         self._binding = None
 
 
-def _bind_outputs(binding: Any, shape: tuple[int, int, int, int]) -> EngineOutput:
-    """Allocate the outputs once and bind them."""
+def _output_forms(
+    shape: tuple[int, int, int, int], names: tuple[str, ...]
+) -> dict[str, tuple[Any, list[int]]]:
+    """Output → its type and shape."""
     batch, height, width, _ = shape
-    output = EngineOutput(
-        labels_BHW=np.empty((batch, height, width), np.uint8),
-        confidence_BHW=np.empty((batch, height, width), np.uint8),
-        mean_confidence_B=np.empty(batch, np.float32),
-    )
-    arrays: tuple[NDArray[Any], ...] = (
-        output.labels_BHW,
-        output.confidence_BHW,
-        output.mean_confidence_B,
-    )
-    for name, array in zip(OUTPUTS, arrays, strict=True):
-        binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-    return output
+    return {
+        name: (np.float32, [batch]) if name == "mean_confidence" else (np.uint8, [batch, height, width])
+        for name in names
+    }
+
+
+def _bind_outputs(binding: Any, shape: tuple[int, int, int, int], names: tuple[str, ...]) -> EngineOutput:
+    """Allocate the outputs once and bind them."""
+    arrays: list[NDArray[Any]] = []
+    for name, (dtype, size) in _output_forms(shape, names).items():
+        array = np.empty(size, dtype)
+        binding.bind_output(name, "cpu", 0, dtype, array.shape, array.ctypes.data)
+        arrays.append(array)
+    return EngineOutput(*arrays)
 
 
 def _providers(device: str, available: list[str]) -> list[str]:
@@ -153,7 +158,7 @@ def _providers(device: str, available: list[str]) -> list[str]:
 
 def _check_origin(bundle: Bundle, version: str) -> None:
     """Refuse a graph that was optimised for another version or CPU."""
-    mend = "offroad-seg compile PORTABLE_BUNDLE --backend onnxruntime --out BUNDLE2   (on this machine)"
+    mend = f"{compile_command(bundle)}   (on this machine)"
     built_with = bundle.manifest.versions.get(NAME)
     if built_with != version:
         raise BundleError(
@@ -176,15 +181,9 @@ def _cpu_name(cpu: Any) -> str:
     return f"{cpu.get('model')} [{cpu.get('machine')} {' '.join(cpu.get('features', []))}]"
 
 
-def _check_graph(session: Any, shape: tuple[int, int, int, int], where: str) -> None:
+def _check_graph(session: Any, shape: tuple[int, int, int, int], names: tuple[str, ...], where: str) -> None:
     """Refuse a graph that breaks the contract."""
-    batch, height, width, _ = shape
-    expected = {
-        INPUT: (np.uint8, list(shape)),
-        OUTPUTS[0]: (np.uint8, [batch, height, width]),
-        OUTPUTS[1]: (np.uint8, [batch, height, width]),
-        OUTPUTS[2]: (np.float32, [batch]),
-    }
+    expected = {INPUT: (np.uint8, list(shape)), **_output_forms(shape, names)}
     found = {v.name: (_TYPES.get(v.type), v.shape) for v in (*session.get_inputs(), *session.get_outputs())}
     if found != expected:
         listed = ", ".join(

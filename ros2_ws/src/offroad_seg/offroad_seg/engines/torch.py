@@ -101,12 +101,15 @@ class TorchEngine:
         try:
             with self._torch.inference_mode():
                 image = self._torch.from_numpy(pixels).to(self._device)
-                labels, confidence, mean = self._module(image)
+                labels, confidence, mean, *ood = self._module(image)
         except (RuntimeError, ValueError) as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise EngineError(f"torch failed: {text}") from None
         return EngineOutput(
-            labels.contiguous().cpu().numpy(), confidence.contiguous().cpu().numpy(), mean.cpu().numpy()
+            labels.contiguous().cpu().numpy(),
+            confidence.contiguous().cpu().numpy(),
+            mean.cpu().numpy(),
+            ood[0].contiguous().cpu().numpy() if ood else None,
         )
 
     def close(self) -> None:
