@@ -87,7 +87,7 @@ def test_network_that_is_not_finite_fails_the_gate(tmp_path: Path) -> None:
 class WrongBuilder(onnxruntime_builder.OnnxRuntimeBuilder):
     """Builds an engine of another network: the fault that the gate is for."""
 
-    def build(self, bundle: Bundle, plan: object, folder: Path) -> Built:
+    def build(self, bundle: Bundle, plan: object, folder: Path, tools: object) -> Built:
         (folder / "model.onnx").write_bytes(color_model(DESERT, HEIGHT, WIDTH, sharpness=-1e-2))
         return Built({"model.onnx": folder / "model.onnx"}, {"compiled_on": describe_cpu()})
 

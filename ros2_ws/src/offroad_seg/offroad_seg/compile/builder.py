@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from offroad_seg.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from offroad_seg.bundle import Bundle
 
@@ -25,6 +29,8 @@ class Plan:
         device: What it will be bound to, in words.
         versions: Packages that build it.
         notes: What the user should know, a sentence each.
+        bound_to: What of this machine the engine depends on, such as the GPU's name, compute capability and driver, or
+            the CPU's instruction sets. Engines are kept by this and ``versions``: where one differs, it is built anew.
     """
 
     backend: str
@@ -32,6 +38,24 @@ class Plan:
     device: str
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    bound_to: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BuildTools:
+    """What the compiler lends to a builder while it builds.
+
+    Attributes:
+        report: Takes what is being done right now, such as ``tactics 34 of 200``; shown beside the time passed.
+            Cheap: may be called often, from any thread.
+        cancelled: True once the user has interrupted. A builder whose run time asks it now and then whether to go on
+            answers with this; the others need not look.
+        calibration: Letterboxed pictures, uint8 (H, W, 3), to find the ranges of int8 with; empty for other precisions.
+    """
+
+    report: Callable[[str], None]
+    cancelled: Callable[[], bool]
+    calibration: Sequence[NDArray[np.uint8]] = ()
 
 
 @dataclass(frozen=True)
@@ -62,8 +86,8 @@ class Builder(Protocol):
             EngineError: What it needs is not installed.
         """
 
-    def build(self, bundle: Bundle, plan: Plan, folder: Path) -> Built:
-        """Build into an empty folder.
+    def build(self, bundle: Bundle, plan: Plan, folder: Path, tools: BuildTools) -> Built:
+        """Build into an empty folder. Runs in a thread of its own: progress is shown and Ctrl-C heard meanwhile.
 
         Raises:
             EngineError: The run time refused the graph.

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 from offroad_seg import resources
 from offroad_seg.bundle import Bundle, write_bundle
-from offroad_seg.compile.builder import find_builder
+from offroad_seg.compile.builder import BuildTools, find_builder
 from offroad_seg.compile.latency import measure_latency
 from offroad_seg.compile.parity import Parity, compare, gate_images, require
+from offroad_seg.compile.watch import Watched
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.errors import BundleError
 from offroad_seg.manifest import PORTABLE
 from offroad_seg.progress import progress
 
 if TYPE_CHECKING:
-    from offroad_seg.compile.builder import Plan
+    from offroad_seg.compile.builder import Built, Plan
     from offroad_seg.compile.parity import GateImages
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def compile_bundle(bundle: Bundle, out: Path, options: CompileOptions) -> Bundle
     with TemporaryDirectory(prefix=".offroad-seg-compile-", dir=out.parent) as work:
         folder = Path(work) / "artefacts"
         folder.mkdir()
-        built = find_builder(options.backend).build(bundle, plan, folder)
+        built = _build(bundle, plan, folder)
         manifest = replace(
             bundle.manifest,
             backend=plan.backend,
@@ -106,6 +107,16 @@ def compile_bundle(bundle: Bundle, out: Path, options: CompileOptions) -> Bundle
             latency_ms={plan.backend: latency},
         )
         return write_bundle(out, complete, built.files, overwrite=options.overwrite)
+
+
+def _build(bundle: Bundle, plan: Plan, folder: Path) -> Built:
+    """Let the builder build, with progress."""
+    builder = find_builder(plan.backend)
+
+    def work(watched: Watched[Built]) -> Built:
+        return builder.build(bundle, plan, folder, BuildTools(watched.report, watched.cancelled))
+
+    return Watched(work, what=f"building {plan.backend} {plan.precision}").run()
 
 
 def _judge(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offroad_seg.bundle import Bundle
+    from offroad_seg.compile.builder import BuildTools
 
 _ERRORS_ONLY = 3
 
@@ -52,9 +53,10 @@ class OnnxRuntimeBuilder:
             device=f"CPU {cpu['model']} [{cpu['machine']} {' '.join(cpu['features'])}]",
             versions={NAME: ort.__version__},
             notes=("it will be refused by another ONNX Runtime or another kind of CPU",),
+            bound_to={"machine": cpu["machine"], "features": " ".join(cpu["features"])},
         )
 
-    def build(self, bundle: Bundle, plan: Plan, folder: Path) -> Built:
+    def build(self, bundle: Bundle, plan: Plan, folder: Path, tools: BuildTools) -> Built:
         """See ``Builder.build``.
 
         Raises:
@@ -62,6 +64,7 @@ class OnnxRuntimeBuilder:
         """
         import onnxruntime as ort
 
+        tools.report("optimising the graph")
         target = folder / MODEL
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
