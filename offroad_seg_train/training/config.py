@@ -9,6 +9,7 @@ from offroad_seg.errors import InputError
 from offroad_seg_train.data.augment import AugmentConfig
 from offroad_seg_train.losses import LossConfig
 from offroad_seg_train.models.config import ModelConfig
+from offroad_seg_train.training.ema import EmaConfig
 from offroad_seg_train.training.optim import OptimizerConfig, ScheduleConfig
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
@@ -75,6 +76,7 @@ class TrainConfig:
         optimizer: How weights move.
         schedule: How the learning rates change.
         augment: How training images are varied.
+        ema: The running mean of the weights, where there is to be one.
         epochs: Passes over the training images.
         batch_size: Images a step.
         clip: Largest norm of the gradient; 0 does not clip.
@@ -90,6 +92,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    ema: EmaConfig = field(default_factory=EmaConfig)
     epochs: int = 15
     batch_size: int = 4
     clip: float = 0.0

@@ -13,6 +13,7 @@ The run's folder::
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -34,12 +35,14 @@ from offroad_seg_train.data.layouts import find_layout
 from offroad_seg_train.data.splits import split
 from offroad_seg_train.losses import SegmentationLoss, class_weights
 from offroad_seg_train.models import NormalizedModel, build_model
+from offroad_seg_train.training.ema import EmaWeights
 from offroad_seg_train.training.loading import Frames, build_loader
 from offroad_seg_train.training.module import SegmentationModule
 from offroad_seg_train.training.recipe import dump, load_recipe
 from offroad_seg_train.training.recorder import Recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from offroad_seg.ontology import Ontology
@@ -73,7 +76,13 @@ class TrainResult:
 
 
 def train(
-    config: TrainConfig, run: Path, *, resume: bool = False, overwrite: bool = False, show: bool = True
+    config: TrainConfig,
+    run: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    show: bool = True,
+    callbacks: Sequence[lightning.Callback] = (),
 ) -> TrainResult:
     """Train one recipe.
 
@@ -83,6 +92,7 @@ def train(
         resume: Go on from ``checkpoints/last.ckpt``; from the start where the run was ended before its first epoch was.
         overwrite: Replace a folder that is not empty.
         show: Show progress.
+        callbacks: More of Lightning's; they see the recorder's rows of the epoch that ended.
 
     Raises:
         InputError: The folder is not empty, the data cannot be used, or a resumed run's settings differ.
@@ -137,17 +147,20 @@ def train(
         prepare_output(run, overwrite=overwrite)
         write_text(run / "config.yaml", dump(config))
     recorder = Recorder(run)
-    trainer = _build_trainer(config, recorder, gpu=gpu, show=show)
+    trainer = _build_trainer(config, [recorder, *callbacks], gpu=gpu, show=show)
     _log_plan(network.model, config, gpu=gpu, start=start)
-    trainer.fit(
-        module,
-        train_loader,
-        val_loader,
-        ckpt_path=str(recorder.last_path) if start else None,
-        weights_only=True if start else None,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(
+            module,
+            train_loader,
+            val_loader,
+            ckpt_path=str(recorder.last_path) if start else None,
+            weights_only=True if start else None,
+        )
+    except SystemExit:
+        # Lightning's answer to Ctrl-C; it also switches further ones off.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
     recorder.write(curves=True)
     return TrainResult(recorder.best_path, recorder.best, recorder.rows)
 
@@ -197,8 +210,11 @@ def _build_loss(config: TrainConfig, frames: Frames, ontology: Ontology, *, show
     return SegmentationLoss(config.loss, weights)
 
 
-def _build_trainer(config: TrainConfig, recorder: Recorder, *, gpu: bool, show: bool) -> lightning.Trainer:
-    callbacks: list[lightning.Callback] = [recorder]
+def _build_trainer(
+    config: TrainConfig, callbacks: list[lightning.Callback], *, gpu: bool, show: bool
+) -> lightning.Trainer:
+    if config.ema.decay:
+        callbacks.append(EmaWeights(config.ema))
     # A bar that moves makes no sense in a log: the recorder's line for each epoch does.
     bar = show and sys.stderr.isatty()
     if bar:
