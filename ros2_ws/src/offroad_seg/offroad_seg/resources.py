@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import InputError
+from offroad_seg.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,20 +94,22 @@ def replacing_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     if path.is_dir():
         _refuse_precious(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    temporary.chmod(0o755)
-    try:
+    # The old folder is moved aside first: a crash in between leaves it, never half of each. It is found again here.
+    aside = path.with_name(f".{path.name}.old")
+    if aside.is_dir():
+        if path.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(path)
+            check_output(path, overwrite=overwrite)
+    with scratch_folder(path.parent, f".{path.name}.") as temporary:
         yield temporary
         if path.is_dir():
-            # The old folder is moved aside first: a crash in between leaves it, never half of each.
-            aside = temporary.with_suffix(".old")
             path.rename(aside)
             temporary.rename(path)
             shutil.rmtree(aside)
         else:
             temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
