@@ -30,7 +30,9 @@ class DataConfig:
         val_fraction: Part of ``root`` to validate on where there is no ``val_root``.
         split: ``blocks`` of consecutive frames, or ``random`` single frames (flatters: neighbours look alike).
         workers: Processes that read images; -1 chooses by this machine.
-        cache_gib: Keep the letterboxed images in memory if they take no more than this; 0 reads them every epoch.
+        cache_gib: Keep the images in memory if they take no more than this; 0 reads them every epoch.
+        source_scale: Size that training images are cut from, relative to the network's; never larger than the file,
+            0 = the file's own. With 2, a view at zoom 2 (``augment.scale_max``) has real detail.
     """
 
     root: str | None = None
@@ -43,6 +45,7 @@ class DataConfig:
     split: str = "blocks"
     workers: int = -1
     cache_gib: float = 2.0
+    source_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):
@@ -62,6 +65,12 @@ class DataConfig:
             )
         if self.cache_gib < 0:
             raise InputError(f"it is {self.cache_gib}", where="data.cache_gib", mend="0 or more")
+        if self.source_scale != 0 and self.source_scale < 1:
+            raise InputError(
+                f"it is {self.source_scale}: less than the network sees",
+                where="data.source_scale",
+                mend="1 or more, or 0 for the file's own size",
+            )
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def train(
         batch_size=config.batch_size,
         workers=config.data.workers,
         seed=config.seed,
-        augment=Augment(config.augment, letterbox.pad_value),
+        augment=Augment(config.augment, letterbox),
         epoch=start,
         pin=gpu,
     )
@@ -183,19 +183,22 @@ def open_data(
         pair.name for pair in check_dataset(layout.name, config.root, ontology, show_progress=show).pairs
     ]
 
-    def frames(root: str, indices: list[int] | None) -> Frames:
+    def frames(root: str, indices: list[int] | None, source_scale: float = 1.0) -> Frames:
         return Frames(
             build_dataset(layout.name, root, ontology, letterbox, indices),
             letterbox,
             config.cache_gib,
+            source_scale,
             show=show,
         )
 
     if config.val_root is not None:
         check_dataset(layout.name, config.val_root, ontology, show_progress=show)
-        return ontology, letterbox, frames(config.root, None), frames(config.val_root, None)
+        train_frames = frames(config.root, None, config.source_scale)
+        return ontology, letterbox, train_frames, frames(config.val_root, None)
     parts = split(names, config.val_fraction, config.split, seed)
-    return ontology, letterbox, frames(config.root, parts.train), frames(config.root, parts.val)
+    train_frames = frames(config.root, parts.train, config.source_scale)
+    return ontology, letterbox, train_frames, frames(config.root, parts.val)
 
 
 def _build_loss(config: TrainConfig, frames: Frames, ontology: Ontology, *, show: bool) -> SegmentationLoss:
