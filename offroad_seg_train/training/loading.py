@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feeding the trainer: cached pixels, an order that follows from (seed, epoch), augmentation seeded by frame.
+"""Feeding the trainer: an order that follows from (seed, epoch), augmentation seeded by frame.
 
 Nothing here keeps state between epochs, so that a run can go on at any epoch as if it had never stopped, and the
 number of worker processes changes nothing.
@@ -12,66 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from offroad_seg.errors import DataError
-from offroad_seg.progress import progress
+from offroad_seg_train.training.frames import Frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from offroad_seg.image import Letterbox
     from offroad_seg_train.data.augment import Augment
-    from offroad_seg_train.data.dataset import SegmentationDataset
+
+__all__ = ["EpochSampler", "Frames", "TrainingSet", "build_loader", "choose_workers", "derive_seed"]
 
 MAX_WORKERS = 8
-_GIB = 1 << 30
-
-
-class Frames:
-    """Letterboxed frames, from memory where they fit.
-
-    Args:
-        dataset: The frames on disk.
-        letterbox: Their size.
-        cache_gib: Read all frames now and keep them if they take no more than this.
-        show: Show progress while reading.
-    """
-
-    def __init__(
-        self, dataset: SegmentationDataset, letterbox: Letterbox, cache_gib: float, *, show: bool = True
-    ) -> None:
-        self.dataset = dataset
-        self.names: Sequence[str] = dataset.names
-        n, height, width = len(dataset), letterbox.height, letterbox.width
-        self.cached = n * height * width * 4 <= cache_gib * _GIB
-        if self.cached:
-            # One block of memory, which forked workers share.
-            self._images_NCHW = torch.empty((n, 3, height, width), dtype=torch.uint8)
-            self._labels_NHW = torch.empty((n, height, width), dtype=torch.uint8)
-            for i in progress(range(n), what="reading images", total=n, unit="image", show=show):
-                self._images_NCHW[i], self._labels_NHW[i] = self._read(i)
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """uint8 RGB (3, H, W) and uint8 class ids (H, W); never change them in place."""
-        return (self._images_NCHW[index], self._labels_NHW[index]) if self.cached else self._read(index)
-
-    def count_pixels(self, n_classes: int, *, show: bool = True) -> list[int]:
-        """Labelled pixels of each class over all frames."""
-        counts = np.zeros(n_classes, np.int64)
-        bar = progress(range(len(self)), what="counting classes", unit="image", show=show and not self.cached)
-        for i in bar:
-            counts += np.bincount(self[i][1].numpy().ravel(), minlength=256)[:n_classes]
-        return [int(count) for count in counts]
-
-    def _read(self, index: int) -> tuple[Tensor, Tensor]:
-        image_CHW, labels_HW = self.dataset[index]
-        return image_CHW, labels_HW.to(torch.uint8)
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
@@ -95,13 +48,20 @@ class TrainingSet(Dataset[dict[str, Any]]):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         """``image`` uint8 (3, H, W), ``labels`` uint8 (H, W), ``name``."""
         epoch, index = key
-        image_CHW, labels_HW = self.frames[index]
-        if self.augment is not None:
-            # Its own seed for every frame and epoch; the generator that others use stays as it was.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive_seed(self.seed, epoch, index))
-                image_CHW, labels_HW = self.augment(image_CHW, labels_HW)
-        return {"image": image_CHW, "labels": labels_HW, "name": self.frames.names[index]}
+        image_HWC, labels_HW = self.frames[index]
+        if self.augment is None:
+            box = self.frames.letterbox
+            image_HWC, labels_HW = box.apply(image_HWC), box.apply_mask(labels_HW)
+        else:
+            # Its own seed for every frame and epoch; no generator that others use is touched.
+            rng = np.random.default_rng(derive_seed(self.seed, epoch, index))
+            image_HWC, labels_HW = self.augment(image_HWC, labels_HW, rng)
+        image_CHW = np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
+        return {
+            "image": torch.from_numpy(image_CHW),
+            "labels": torch.from_numpy(labels_HW),
+            "name": self.frames.names[index],
+        }
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

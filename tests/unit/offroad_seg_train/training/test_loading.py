@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,23 +13,23 @@ from offroad_seg_train.data.augment import Augment, AugmentConfig
 from offroad_seg_train.training.loading import Frames, build_loader, choose_workers, derive_seed
 
 BOX = Letterbox(12, 20)
-LIVELY = Augment(AugmentConfig(flip=0.5, scale_min=0.6, scale_max=1.6, brightness=0.3, hue=0.1))
+LIVELY = Augment(AugmentConfig(flip=0.5, scale_min=0.6, scale_max=1.6, brightness=0.3, hue=0.1), BOX)
 
 
 class Pictures:
     """A data set that lives in memory, of the shape of SegmentationDataset."""
 
-    def __init__(self, n: int) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.images = torch.randint(0, 256, (n, 3, 12, 20), generator=generator, dtype=torch.uint8)
-        self.labels = torch.randint(0, 3, (n, 12, 20), generator=generator)
+    def __init__(self, n: int, height: int = 12, width: int = 20) -> None:
+        rng = np.random.default_rng(0)
+        self.images = rng.integers(0, 256, (n, height, width, 3), np.uint8)
+        self.labels = rng.integers(0, 3, (n, height, width), np.uint8)
         self.names = [f"f{i:03d}" for i in range(n)]
         self.reads = 0
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         self.reads += 1
         return self.images[index], self.labels[index]
 
@@ -115,6 +116,43 @@ def test_pixels_of_each_class_are_counted() -> None:
     expected = [int((source.dataset.labels == c).sum()) for c in range(4)]
     assert source.count_pixels(4, show=False) == expected
     assert sum(expected) == 10 * 12 * 20
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"), [(1.0, (12, 18)), (2.0, (24, 36)), (0.0, (40, 60)), (9.0, (40, 60))]
+)
+@pytest.mark.parametrize("cache_gib", [0.0, 1.0])
+def test_frames_are_kept_at_the_size_asked_for_and_never_enlarged(
+    scale: float, expected: tuple[int, int], cache_gib: float
+) -> None:
+    pictures = Pictures(3, 40, 60)
+    source = Frames(pictures, BOX, cache_gib, scale, show=False)
+    for i in range(3):
+        image, labels = source[i]
+        assert image.shape == (*expected, 3)
+        assert labels.shape == expected
+    if scale != 2:  # where a file is resized once, the whole is what the vehicle sees, to the bit
+        fed = next(iter(build_loader(source, batch_size=3, workers=0)))
+        assert np.array_equal(fed["labels"], [BOX.apply_mask(p) for p in pictures.labels])
+        assert np.array_equal(fed["image"].permute(0, 2, 3, 1), [BOX.apply(p) for p in pictures.images])
+
+
+def test_frames_of_different_sizes_share_the_memory() -> None:
+    pictures = Pictures(4)
+    pictures.images = [np.full((8 + i, 20 - i, 3), 10 * i, np.uint8) for i in range(4)]
+    pictures.labels = [np.full((8 + i, 20 - i), i, np.uint8) for i in range(4)]
+    source = Frames(pictures, BOX, 1.0, show=False)
+    assert source.cached
+    for i in range(4):
+        image, labels = source[i]
+        assert np.array_equal(image, pictures.images[i])
+        assert np.array_equal(labels, pictures.labels[i])
+
+
+def test_frames_that_do_not_fit_are_read_anew() -> None:
+    per_frame = 12 * 20 * 4 / 2**30
+    assert Frames(Pictures(10), BOX, 10 * per_frame, show=False).cached
+    assert not Frames(Pictures(10), BOX, 9.9 * per_frame, show=False).cached
 
 
 def test_no_frames_are_refused() -> None:
