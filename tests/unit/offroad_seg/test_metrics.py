@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from offroad_seg.boundary import BoundaryIoU
+from offroad_seg.calibration import Calibration
 from offroad_seg.metrics import (
-    BoundaryIoU,
-    Calibration,
     ConfusionMatrix,
     SegmentationMetrics,
     confusion,
@@ -66,15 +66,51 @@ def test_agrees_with_a_loop_over_classes(seed: int, ignore: bool) -> None:
 
 def test_agrees_with_torchmetrics() -> None:
     torch = pytest.importorskip("torch")
-    from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex
+    from torchmetrics.classification import (
+        MulticlassF1Score,
+        MulticlassJaccardIndex,
+        MulticlassPrecision,
+        MulticlassRecall,
+    )
 
-    truth, predicted = labels(3), labels(4, ignore=False)
+    truth, predicted = labels(3, (37, 53)), labels(4, (37, 53), ignore=False)
     result = metrics_from_confusion(confusion(predicted, truth, 4), NAMES)
     pair = torch.tensor(predicted.astype(int)), torch.tensor(truth.astype(int))
+    kinds = {
+        "iou": MulticlassJaccardIndex,
+        "dice": MulticlassF1Score,
+        "precision": MulticlassPrecision,
+        "recall": MulticlassRecall,
+    }
+    for key, kind in kinds.items():
+        theirs = kind(4, average=None, ignore_index=255)(*pair).tolist()
+        assert [result["per_class"][name][key] for name in NAMES] == pytest.approx(theirs, abs=1e-6), key
     iou = MulticlassJaccardIndex(4, average="macro", ignore_index=255)(*pair)
-    dice = MulticlassF1Score(4, average="macro", ignore_index=255)(*pair)
     assert result["miou"] == pytest.approx(float(iou), abs=1e-6)
-    assert result["mean_dice"] == pytest.approx(float(dice), abs=1e-6)
+
+
+def test_calibration_error_agrees_with_torchmetrics() -> None:
+    torch = pytest.importorskip("torch")
+    from torchmetrics.classification import MulticlassCalibrationError
+
+    random = np.random.default_rng(2)
+    probability_NC = random.dirichlet([0.4] * 4, 5000).astype(np.float32)
+    truth_N = random.integers(0, 4, 5000).astype(np.uint8)
+    mine = Calibration()
+    for part in np.array_split(np.arange(5000), 3):
+        batch = Calibration()
+        batch.update(probability_NC[part].max(1), probability_NC[part].argmax(1), truth_N[part])
+        mine.add(batch)
+    theirs = MulticlassCalibrationError(4, n_bins=15, norm="l1")
+    expected = theirs(torch.tensor(probability_NC), torch.tensor(truth_N.astype(int)))
+    assert mine.ece() == pytest.approx(float(expected), abs=1e-5)
+    bins = mine.diagram()
+    assert sum(b["pixels"] for b in bins) == 5000
+    gaps = [b["pixels"] * abs(b["accuracy"] - b["confidence"]) for b in bins if b["pixels"]]
+    assert sum(gaps) / 5000 == pytest.approx(mine.ece())
+    assert all(b["from"] <= b["confidence"] <= b["to"] for b in bins if b["pixels"])
+    # Four classes: no pixel is less sure than a quarter.
+    assert [b["accuracy"] for b in bins[:3]] == [None, None, None]
 
 
 def test_accumulating_equals_counting_at_once() -> None:
@@ -190,3 +226,37 @@ def test_unlabelled_areas_make_no_boundary_error() -> None:
     iou = BoundaryIoU(2)
     iou.update(predicted, truth)
     assert iou.value() == 1.0
+
+
+def brute_boundary(mask_HW: np.ndarray, distance: int) -> np.ndarray:
+    """Pixels of the mask with a pixel outside it, or the image's outside, within so many steps of a king."""
+    height, width = mask_HW.shape
+    edge = np.zeros_like(mask_HW)
+    for y, x in np.argwhere(mask_HW):
+        for v in range(y - distance, y + distance + 1):
+            for u in range(x - distance, x + distance + 1):
+                if not (0 <= v < height and 0 <= u < width and mask_HW[v, u]):
+                    edge[y, x] = True
+    return edge
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), ratio=st.sampled_from([0.02, 0.06, 0.12]), ignore=st.booleans())
+def test_boundary_iou_agrees_with_its_definition(seed: int, ratio: float, ignore: bool) -> None:
+    random = np.random.default_rng(seed)
+    # Blocks, so that there is an inside.
+    truth, predicted = (
+        np.kron(random.integers(0, 3, (3, 5)), np.ones((6, 4))).astype(np.uint8) for _ in range(2)
+    )
+    if ignore:
+        truth[random.random(truth.shape) < 0.1] = 255
+    mine = BoundaryIoU(3, ratio)
+    mine.update(predicted, truth)
+    distance = max(1, round(ratio * float(np.hypot(*truth.shape))))
+    shown = np.where(truth == 255, 255, predicted)
+    expected = []
+    for index in range(3):
+        a, b = brute_boundary(truth == index, distance), brute_boundary(shown == index, distance)
+        expected.append((a & b).sum() / (a | b).sum() if (a | b).any() else None)
+    assert mine.per_class() == pytest.approx(expected)
+    assert mine.value() == pytest.approx(np.mean([v for v in expected if v is not None]))

@@ -25,8 +25,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
+
+from offroad_seg.boundary import BoundaryIoU
+from offroad_seg.calibration import Calibration
+from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,10 +39,6 @@ if TYPE_CHECKING:
     U8 = NDArray[np.uint8]
     I64 = NDArray[np.int64]
     F64 = NDArray[np.float64]
-
-UNLABELLED = 255
-ECE_BINS = 15
-BOUNDARY_RATIO = 0.02
 
 
 class ConfusionMatrix:
@@ -145,70 +144,6 @@ def miou_batch_mean(confusions: Iterable[NDArray[Any]]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-class Calibration:
-    """Histogram of confidence and correctness, for the expected calibration error.
-
-    Args:
-        bins: Number of equal bins of confidence over 0–1.
-    """
-
-    def __init__(self, bins: int = ECE_BINS) -> None:
-        self.bins = bins
-        self.total: F64 = np.zeros(bins)
-        self.confidence: F64 = np.zeros(bins)
-        self.correct: F64 = np.zeros(bins)
-
-    def update(self, confidence: NDArray[Any], predicted: NDArray[Any], truth: NDArray[Any]) -> None:
-        """Add pixels, all of one shape; ``confidence`` is uint8 0–255 or a float 0–1."""
-        known = truth != UNLABELLED
-        value = confidence[known].astype(np.float64)
-        if confidence.dtype == np.uint8:
-            value /= 255.0
-        right = (predicted[known] == truth[known]).astype(np.float64)
-        index = np.clip((value * self.bins).astype(np.int64), 0, self.bins - 1)
-        self.total += np.bincount(index, minlength=self.bins)
-        self.confidence += np.bincount(index, weights=value, minlength=self.bins)
-        self.correct += np.bincount(index, weights=right, minlength=self.bins)
-
-    def ece(self) -> float | None:
-        """Σ over bins of |correct − confidence| / pixels; 0 is perfect; None where there are no pixels."""
-        total = float(self.total.sum())
-        return float(np.abs(self.correct - self.confidence).sum() / total) if total else None
-
-
-class BoundaryIoU:
-    """Boundary IoU (Cheng et al., "Boundary IoU", CVPR 2021), counted over a whole set.
-
-    Args:
-        n_classes: Number of classes.
-        ratio: Width of the edge zone as a part of the image diagonal.
-    """
-
-    def __init__(self, n_classes: int, ratio: float = BOUNDARY_RATIO) -> None:
-        self.n_classes = n_classes
-        self.ratio = ratio
-        self.intersection: I64 = np.zeros(n_classes, np.int64)
-        self.union: I64 = np.zeros(n_classes, np.int64)
-
-    def update(self, predicted_HW: U8, truth_HW: U8) -> None:
-        """Add one image; uint8 ids of the same shape (H, W)."""
-        height, width = truth_HW.shape
-        distance = max(1, round(self.ratio * float(np.hypot(height, width))))
-        # Unlabelled areas cut both sides alike, so that their edges are no error.
-        shown_HW = np.where(truth_HW == UNLABELLED, UNLABELLED, predicted_HW)
-        for index in range(self.n_classes):
-            true_HW, claimed_HW = truth_HW == index, shown_HW == index
-            if not (true_HW.any() or claimed_HW.any()):
-                continue
-            edge_HW, edge_claimed_HW = _inner_edge(true_HW, distance), _inner_edge(claimed_HW, distance)
-            self.intersection[index] += int(np.count_nonzero(edge_HW & edge_claimed_HW))
-            self.union[index] += int(np.count_nonzero(edge_HW | edge_claimed_HW))
-
-    def value(self) -> float | None:
-        """Mean over the classes that occur; None where there are none."""
-        return _mean(_divide(self.intersection, self.union)[self.union > 0])
-
-
 class SegmentationMetrics:
     """Everything at once: what ``evaluate`` and ``replay`` put into ``metrics.json``.
 
@@ -243,22 +178,20 @@ class SegmentationMetrics:
         return metrics_from_confusion(counts, self.names)
 
     def result(self) -> dict[str, Any]:
-        """The metrics of all images, under the keys of ``metrics.json``."""
+        """The metrics of all images, under the keys of ``metrics.json``.
+
+        Beside those of ``metrics_from_confusion``, each class also has its ``boundary_iou``.
+        """
+        found = metrics_from_confusion(self.matrix.counts, self.names)
+        for name, value in zip(self.names, self.boundary.per_class(), strict=True):
+            found["per_class"][name]["boundary_iou"] = value
         return {
-            **metrics_from_confusion(self.matrix.counts, self.names),
+            **found,
             "miou_batch_mean": miou_batch_mean(self._batches),
             "ece": self.calibration.ece(),
             "boundary_iou": self.boundary.value(),
             "images": self.images,
         }
-
-
-def _inner_edge(mask_HW: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
-    """The pixels of a mask that lie within ``distance`` pixels of its outline or of the image border."""
-    padded = cv2.copyMakeBorder(mask_HW.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    core = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=distance)[1:-1, 1:-1]
-    edge: NDArray[np.bool_] = mask_HW & (core == 0)
-    return edge
 
 
 def _divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> F64:
