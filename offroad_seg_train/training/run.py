@@ -24,20 +24,16 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from offroad_seg.errors import InputError
-from offroad_seg.image import Letterbox, Normalization
-from offroad_seg.ontology import load_ontology
+from offroad_seg.image import Normalization
 from offroad_seg.resources import check_output, prepare_output, write_text
 from offroad_seg_train.checkpoint import make_record, read_checkpoint
 from offroad_seg_train.data.augment import Augment
-from offroad_seg_train.data.checks import check_dataset
-from offroad_seg_train.data.dataset import build_dataset
-from offroad_seg_train.data.layouts import find_layout
-from offroad_seg_train.data.splits import split
 from offroad_seg_train.losses import SegmentationLoss, class_weights
 from offroad_seg_train.models import NormalizedModel, build_model
 from offroad_seg_train.training.ema import EmaWeights
-from offroad_seg_train.training.loading import Frames, build_loader
+from offroad_seg_train.training.loading import build_loader
 from offroad_seg_train.training.module import SegmentationModule
+from offroad_seg_train.training.opening import open_data
 from offroad_seg_train.training.recipe import dump, load_recipe
 from offroad_seg_train.training.recorder import Recorder
 
@@ -46,7 +42,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offroad_seg.ontology import Ontology
-    from offroad_seg_train.training.config import DataConfig, TrainConfig
+    from offroad_seg_train.training.config import TrainConfig
+    from offroad_seg_train.training.frames import Frames
 
 log = logging.getLogger(__name__)
 
@@ -163,42 +160,6 @@ def train(
         raise KeyboardInterrupt from None
     recorder.write(curves=True)
     return TrainResult(recorder.best_path, recorder.best, recorder.rows)
-
-
-def open_data(
-    config: DataConfig, seed: int, *, show: bool = True
-) -> tuple[Ontology, Letterbox, Frames, Frames]:
-    """Ontology, letterbox, and the frames to train on and to validate on.
-
-    Raises:
-        InputError: No data folder is given, or it cannot be used.
-    """
-    if config.root is None:
-        raise InputError("no data folder", where="data.root", mend="give --data DIR")
-    layout = find_layout(config.layout, config.root)
-    ontology = load_ontology(config.ontology or layout.ontology)
-    letterbox = Letterbox(config.height, config.width)
-    # All that is wrong with the data is said now, not one file at a time hours later.
-    names = [
-        pair.name for pair in check_dataset(layout.name, config.root, ontology, show_progress=show).pairs
-    ]
-
-    def frames(root: str, indices: list[int] | None, source_scale: float = 1.0) -> Frames:
-        return Frames(
-            build_dataset(layout.name, root, ontology, letterbox, indices),
-            letterbox,
-            config.cache_gib,
-            source_scale,
-            show=show,
-        )
-
-    if config.val_root is not None:
-        check_dataset(layout.name, config.val_root, ontology, show_progress=show)
-        train_frames = frames(config.root, None, config.source_scale)
-        return ontology, letterbox, train_frames, frames(config.val_root, None)
-    parts = split(names, config.val_fraction, config.split, seed)
-    train_frames = frames(config.root, parts.train, config.source_scale)
-    return ontology, letterbox, train_frames, frames(config.root, parts.val)
 
 
 def _build_loss(config: TrainConfig, frames: Frames, ontology: Ontology, *, show: bool) -> SegmentationLoss:

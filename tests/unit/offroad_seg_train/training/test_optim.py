@@ -8,7 +8,8 @@ import torch
 
 from offroad_seg.errors import InputError
 from offroad_seg_train.models import ModelConfig, build_model
-from offroad_seg_train.training.optim import OptimizerConfig, ScheduleConfig, build_optimizer
+from offroad_seg_train.training.optim import OptimizerConfig, build_optimizer
+from offroad_seg_train.training.schedule import ScheduleConfig
 
 STEPS = 7
 
