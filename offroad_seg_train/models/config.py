@@ -19,15 +19,16 @@ class ModelConfig:
         name: ``resnet50_fpn`` (V3), ``baseline_v1``, ``tiny`` (for CPUs and first tries), or one of the others that
             ``offroad_seg_train.models.registry`` lists.
         backbone: timm name; ``resnet50.tv2_in1k`` is torchvision's IMAGENET1K_V2. A ResNet for ``resnet50_fpn`` and
-            ``baseline_v1``, a vision transformer for ``dinov2_unet``, any that gives a pyramid of features for the
-            U-Nets and ``deeplabv3plus``; not used by ``tiny``, ``cse_unet`` and ``multires_unet``.
+            ``baseline_v1``, a vision transformer for ``dinov2_unet``, any that gives a pyramid of features for
+            ``desert``, the U-Nets and ``deeplabv3plus``; not used by ``tiny``, ``cse_unet`` and ``multires_unet``.
         backbone_weights: ``timm`` fetches pretrained weights from the hub, ``none`` starts from random numbers,
             anything else is a file of the backbone's weights (.pth, .safetensors; for ResNets timm's and torchvision's
             names are the same).
         norm: Normalisation in the head: ``batch``, or ``layer`` as the original slides draw it.
         frozen: Backbone stages whose weights and BatchNorm statistics stay still: stem, layer1 … layer4. Of a backbone
             with other names, its last four stages (a transformer's four quarters) and what comes before them.
-        width: Channels of ``tiny`` at 1/4 resolution; the deeper stages are 2 and 4 times as wide.
+        width: Channels of ``tiny`` at 1/4 resolution, where the deeper stages are 2 and 4 times as wide, and of the
+            pyramid of ``desert``, which has half as many at 1/2.
         dropout: Share of channels that training leaves out, 0 to below 1; used by ``cse_unet`` and ``aspp_unet``.
         skips: Whether ``dinov2_unet`` also sees earlier blocks of its backbone and the image itself.
     """

@@ -10,6 +10,7 @@ from offroad_seg_train.models.aspp_unet import AsppUNet
 from offroad_seg_train.models.attention_unet import AttentionUNet
 from offroad_seg_train.models.baseline import BaselineV1
 from offroad_seg_train.models.cse_unet import CseUNet
+from offroad_seg_train.models.desert import Desert
 from offroad_seg_train.models.dinov2_unet import DinoV2UNet
 from offroad_seg_train.models.multires_unet import MultiResUNet
 from offroad_seg_train.models.resnet_fpn import ResNetFPN
@@ -24,6 +25,7 @@ MODELS: dict[str, type[SegmentationModel]] = {
     "resnet50_fpn": ResNetFPN,
     "baseline_v1": BaselineV1,
     "tiny": TinyNet,
+    "desert": Desert,
     "unet": UNet,
     "unetplusplus": UNetPlusPlus,
     "deeplabv3plus": DeepLabV3Plus,

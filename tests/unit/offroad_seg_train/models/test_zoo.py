@@ -28,6 +28,8 @@ ZOO = {
     "unet-mobilenet": ("unet", {"backbone": "mobilenetv3_small_050"}),
     "unetplusplus": ("unetplusplus", RESNET),
     "deeplabv3plus": ("deeplabv3plus", RESNET),
+    "desert": ("desert", {"width": 32, **RESNET}),
+    "desert-convnext": ("desert", {"width": 16, "backbone": "test_convnext", "norm": "layer"}),
     "aspp_unet": ("aspp_unet", {"dropout": 0.1, **RESNET}),
     "attention_unet": ("attention_unet", RESNET),
     "attention_unet-convnext": ("attention_unet", {"backbone": "test_convnext", "norm": "layer"}),
