@@ -53,7 +53,14 @@ EQUAL = ["model.backbone_weights=none", "device=cpu"]
 # tuning. Restarts every ten epochs mean something else where an epoch is 12 steps: one cosine over the run instead.
 FROM_RANDOM = {
     "resnet50_fpn": ["model.frozen=[]", "schedule.name=cosine"],
-    "baseline_v1": ["model.frozen=[]", "schedule.name=cosine"],
+    # Its SGD at 1e-4 would hardly move random weights in so few steps: it gets V3's optimiser.
+    "baseline_v1": [
+        "model.frozen=[]",
+        "schedule.name=cosine",
+        "optimizer.name=adamw",
+        "optimizer.lr=5e-4",
+        "optimizer.weight_decay=1e-4",
+    ],
 }
 
 
