@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from offroad_seg.errors import InputError
+from offroad_seg_train.data.splits import MODES
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,16 @@ class DataConfig:
     Attributes:
         root: Data folder; ``--data`` on the command line.
         val_root: Folder to validate on; without it, a part of ``root`` is split off.
-        layout: ``duality``, ``ycor``, ``ai4mars``, or ``auto`` to look at the folder.
-        ontology: Label set, by name or YAML file; without it, the one that the layout comes with.
+        layout: One of those in ``docs/data.md``, or ``auto`` to look at the folder.
+        ontology: Label set, by name or YAML file; without it, the one that the folder or its layout comes with.
         height: Network input rows; images are letterboxed into it.
         width: Network input columns.
         val_fraction: Part of ``root`` to validate on where there is no ``val_root``.
-        split: ``blocks`` of consecutive frames, or ``random`` single frames (flatters: neighbours look alike).
+        test_fraction: Part of ``root`` that is kept away from both, for `evaluate --split test`.
+        split: ``official`` as the data set has it, ``blocks`` of consecutive frames, ``groups`` (whole drives or
+            scenes), or ``random`` single frames (flatters: neighbours look alike); ``auto`` is official where there is
+            an official split, else blocks.
+        group_by: For ``groups``: a regular expression that finds the group in a frame's name.
         workers: Processes that read images; -1 chooses by this machine.
         cache_gib: Keep the images in memory if they take no more than this; 0 reads them every epoch.
         source_scale: Size that training images are cut from, relative to the network's; never larger than the file,
@@ -34,7 +39,9 @@ class DataConfig:
     height: int = 266
     width: int = 476
     val_fraction: float = 0.2
-    split: str = "blocks"
+    test_fraction: float = 0.0
+    split: str = "auto"
+    group_by: str | None = None
     workers: int = -1
     cache_gib: float = 2.0
     source_scale: float = 1.0
@@ -50,6 +57,16 @@ class DataConfig:
                 f"val_fraction {self.val_fraction} leaves nothing to train on or to validate on",
                 where="data.val_fraction",
                 mend="above 0 and below 1, such as 0.2; or give data.val_root",
+            )
+        if self.val_root is None and not 0 <= self.test_fraction < 1 - self.val_fraction:
+            raise InputError(
+                f"test {self.test_fraction} and validation {self.val_fraction} leave nothing to train on",
+                where="data.test_fraction",
+                mend="0, or a part such as 0.1",
+            )
+        if self.split not in MODES:
+            raise InputError(
+                f"there is no split '{self.split}'", where="data.split", mend=f"one of: {', '.join(MODES)}"
             )
         if self.workers < -1:
             raise InputError(

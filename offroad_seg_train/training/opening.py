@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from offroad_seg.errors import InputError
 from offroad_seg.image import Letterbox
-from offroad_seg.ontology import load_ontology
 from offroad_seg_train.data.checks import check_dataset
 from offroad_seg_train.data.dataset import build_dataset
-from offroad_seg_train.data.layouts import find_layout
-from offroad_seg_train.data.splits import split
+from offroad_seg_train.data.layouts import data_ontology, find_layout
+from offroad_seg_train.data.splits import split_pairs
 from offroad_seg_train.training.frames import Frames
 
 if TYPE_CHECKING:
@@ -30,12 +29,10 @@ def open_data(
     if config.root is None:
         raise InputError("no data folder", where="data.root", mend="give --data DIR")
     layout = find_layout(config.layout, config.root)
-    ontology = load_ontology(config.ontology or layout.ontology)
+    ontology = data_ontology(layout, config.root, config.ontology)
     letterbox = Letterbox(config.height, config.width)
     # All that is wrong with the data is said now, not one file at a time hours later.
-    names = [
-        pair.name for pair in check_dataset(layout.name, config.root, ontology, show_progress=show).pairs
-    ]
+    pairs = check_dataset(layout.name, config.root, ontology, show_progress=show).pairs
 
     def frames(root: str, indices: list[int] | None, source_scale: float = 1.0) -> Frames:
         return Frames(
@@ -50,6 +47,13 @@ def open_data(
         check_dataset(layout.name, config.val_root, ontology, show_progress=show)
         train_frames = frames(config.root, None, config.source_scale)
         return ontology, letterbox, train_frames, frames(config.val_root, None)
-    parts = split(names, config.val_fraction, config.split, seed)
+    parts = split_pairs(
+        pairs,
+        config.val_fraction,
+        config.split,
+        seed,
+        test_fraction=config.test_fraction,
+        group_by=config.group_by,
+    )
     train_frames = frames(config.root, parts.train, config.source_scale)
     return ontology, letterbox, train_frames, frames(config.root, parts.val)
