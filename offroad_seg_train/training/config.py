@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from offroad_seg.errors import InputError
 from offroad_seg_train.data.augment import AugmentConfig
+from offroad_seg_train.data.sampler import SamplingConfig
 from offroad_seg_train.losses import LossConfig
 from offroad_seg_train.models.config import ModelConfig
 from offroad_seg_train.training.data_config import DataConfig
@@ -32,6 +33,7 @@ class TrainConfig:
         optimizer: How weights move.
         schedule: How the learning rates change.
         augment: How training images are varied.
+        sampling: Which training images are seen how often.
         ema: The running mean of the weights, where there is to be one.
         epochs: Passes over the training images.
         batch_size: Images a step.
@@ -48,6 +50,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     ema: EmaConfig = field(default_factory=EmaConfig)
     epochs: int = 15
     batch_size: int = 4

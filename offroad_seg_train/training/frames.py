@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from offroad_seg_train.data.dataset import SegmentationDataset
 
     U8 = NDArray[np.uint8]
+    I64 = NDArray[np.int64]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Frames:
         self.letterbox = letterbox
         self.source_scale = source_scale
         self.names: Sequence[str] = dataset.names
+        self._counts_NC: I64 | None = None
         self._memory = self._fill(cache_gib * _GIB, show=show)
         self.cached = self._memory is not None
 
@@ -67,13 +69,18 @@ class Frames:
         """uint8 RGB (h, w, 3) and uint8 class ids (h, w), without padding; never change them in place."""
         return self._read(index) if self._memory is None else self._memory[index]
 
+    def class_counts(self, n_classes: int, *, show: bool = True) -> I64:
+        """Labelled pixels of each class in each frame, int64 (N, C); counted once."""
+        if self._counts_NC is None or self._counts_NC.shape[1] != n_classes:
+            self._counts_NC = np.zeros((len(self), n_classes), np.int64)
+            rows = range(len(self))
+            for i in progress(rows, what="counting classes", unit="image", show=show and not self.cached):
+                self._counts_NC[i] = np.bincount(self[i][1].ravel(), minlength=256)[:n_classes]
+        return self._counts_NC
+
     def count_pixels(self, n_classes: int, *, show: bool = True) -> list[int]:
         """Labelled pixels of each class over all frames."""
-        counts = np.zeros(n_classes, np.int64)
-        bar = progress(range(len(self)), what="counting classes", unit="image", show=show and not self.cached)
-        for i in bar:
-            counts += np.bincount(self[i][1].ravel(), minlength=256)[:n_classes]
-        return [int(count) for count in counts]
+        return [int(count) for count in self.class_counts(n_classes, show=show).sum(axis=0)]
 
     def _read(self, index: int) -> tuple[U8, U8]:
         image_HWC, labels_HW = self.dataset.read(index)

@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from offroad_seg.errors import DataError
+from offroad_seg.types import UNLABELLED
+from offroad_seg_train.data.sampler import NO_FRAME, EpochSampler, FrameKey, RareFocus, frame_weights
 from offroad_seg_train.training.frames import Frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from numpy.typing import NDArray
 
     from offroad_seg_train.data.augment import Augment
+    from offroad_seg_train.data.sampler import SamplingConfig
+
+    U8 = NDArray[np.uint8]
+    F64 = NDArray[np.float64]
 
 __all__ = ["EpochSampler", "Frames", "TrainingSet", "build_loader", "choose_workers", "derive_seed"]
 
@@ -28,7 +34,7 @@ MAX_WORKERS = 8
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
-    """Frames by (epoch, index), augmented; without augmentation the epoch means nothing.
+    """Frames by ``FrameKey``, augmented; without augmentation the epoch means nothing.
 
     Args:
         frames: Where they come from.
@@ -45,54 +51,25 @@ class TrainingSet(Dataset[dict[str, Any]]):
         """Number of frames."""
         return len(self.frames)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """``image`` uint8 (3, H, W), ``labels`` uint8 (H, W), ``name``."""
-        epoch, index = key
-        image_HWC, labels_HW = self.frames[index]
+    def __getitem__(self, key: FrameKey) -> dict[str, Any]:
+        """``image`` uint8 (3, H, W), ``labels`` uint8 (H, W), ``name``; for ``NO_FRAME`` grey, 255 and ""."""
+        box = self.frames.letterbox
+        if key.index == NO_FRAME:
+            image_HWC = np.full((box.height, box.width, 3), box.pad_value, np.uint8)
+            return _item(image_HWC, np.full((box.height, box.width), UNLABELLED, np.uint8), "")
+        image_HWC, labels_HW = self.frames[key.index]
         if self.augment is None:
-            box = self.frames.letterbox
             image_HWC, labels_HW = box.apply(image_HWC), box.apply_mask(labels_HW)
         else:
             # Its own seed for every frame and epoch; no generator that others use is touched.
-            rng = np.random.default_rng(derive_seed(self.seed, epoch, index))
+            rng = np.random.default_rng(derive_seed(self.seed, *key))
             image_HWC, labels_HW = self.augment(image_HWC, labels_HW, rng)
-        image_CHW = np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
-        return {
-            "image": torch.from_numpy(image_CHW),
-            "labels": torch.from_numpy(labels_HW),
-            "name": self.frames.names[index],
-        }
+        return _item(image_HWC, labels_HW, self.frames.names[key.index])
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, index): shuffled by (seed, epoch), or in order.
-
-    Args:
-        n: Number of frames.
-        seed: The run's seed; None keeps the order.
-        epoch: The epoch to begin with.
-    """
-
-    def __init__(self, n: int, seed: int | None, epoch: int = 0) -> None:
-        self.n = n
-        self.seed = seed
-        self.epoch = epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass; Lightning calls it."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        return self.n
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """One pass over the frames."""
-        order = np.arange(self.n)
-        if self.seed is not None:
-            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
-        epoch = self.epoch
-        return ((epoch, int(index)) for index in order)
+def _item(image_HWC: U8, labels_HW: U8, name: str) -> dict[str, Any]:
+    image_CHW = np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
+    return {"image": torch.from_numpy(image_CHW), "labels": torch.from_numpy(labels_HW), "name": name}
 
 
 def build_loader(
@@ -104,18 +81,26 @@ def build_loader(
     augment: Augment | None = None,
     epoch: int = 0,
     pin: bool = False,
+    weights_N: F64 | None = None,
+    epoch_images: int = 0,
+    rank: int | None = None,
+    world_size: int | None = None,
 ) -> DataLoader[dict[str, Any]]:
     """A loader of batches of ``image`` (B, 3, H, W), ``labels`` (B, H, W) and ``name`` (list).
 
     Args:
         frames: Where they come from.
-        batch_size: Images in a batch. When shuffled, the last smaller batch is left out, since batch statistics of
-            very few images disturb training.
+        batch_size: Images in a batch of this process. When shuffled, the last smaller batch is left out, since batch
+            statistics of very few images disturb training.
         workers: Processes, or -1 to choose.
         seed: Shuffles and augments; None keeps the order.
         augment: See ``TrainingSet``.
         epoch: The epoch to begin with.
         pin: Page-locked memory, for a GPU.
+        weights_N: See ``EpochSampler``.
+        epoch_images: See ``SamplingConfig``.
+        rank: See ``EpochSampler``.
+        world_size: See ``EpochSampler``.
 
     Raises:
         DataError: There are no frames.
@@ -125,18 +110,39 @@ def build_loader(
             "no images to train or to validate on", mend="add images, or change data.val_fraction"
         )
     count = choose_workers(workers, cached=frames.cached, gpu=pin)
+    sampler = EpochSampler(
+        len(frames),
+        seed,
+        epoch,
+        weights_N=weights_N,
+        length=epoch_images,
+        rank=rank,
+        world_size=world_size,
+    )
     return DataLoader(
         TrainingSet(frames, augment, seed or 0),
         batch_size=batch_size,
-        sampler=EpochSampler(len(frames), seed, epoch),
+        sampler=sampler,
         num_workers=count,
-        drop_last=seed is not None and len(frames) >= batch_size,
+        drop_last=seed is not None and len(sampler) >= batch_size,
         pin_memory=pin,
         # Workers receive the epoch with each index, so they can live on from one epoch to the next.
         persistent_workers=count > 0,
         # Loading a frame draws nothing from the global generator, with workers or without.
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def plan_sampling(
+    frames: Frames, n_classes: int, config: SamplingConfig, *, show: bool = True
+) -> tuple[F64 | None, RareFocus | None]:
+    """Weights of the frames for ``build_loader`` and a focus for ``Augment``; None where they are not asked for."""
+    if not config.needs_counts:
+        return None, None
+    counts_NC = frames.class_counts(n_classes, show=show)
+    weights_N = frame_weights(counts_NC, config) if config.exponent else None
+    focus = RareFocus(counts_NC.sum(axis=0), config.exponent, config.rare_crop) if config.rare_crop else None
+    return weights_N, focus
 
 
 def choose_workers(wanted: int, *, cached: bool, gpu: bool) -> int:

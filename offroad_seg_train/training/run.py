@@ -31,7 +31,7 @@ from offroad_seg_train.data.augment import Augment
 from offroad_seg_train.losses import SegmentationLoss, class_weights
 from offroad_seg_train.models import NormalizedModel, build_model
 from offroad_seg_train.training.ema import EmaWeights
-from offroad_seg_train.training.loading import build_loader
+from offroad_seg_train.training.loading import build_loader, plan_sampling
 from offroad_seg_train.training.module import SegmentationModule
 from offroad_seg_train.training.opening import open_data
 from offroad_seg_train.training.recipe import dump, load_recipe
@@ -104,14 +104,17 @@ def train(
 
     ontology, letterbox, train_frames, val_frames = open_data(config.data, config.seed, show=show)
     log.info("%d images to train on, %d to validate on", len(train_frames), len(val_frames))
+    weights_N, focus = plan_sampling(train_frames, ontology.n_classes, config.sampling, show=show)
     train_loader = build_loader(
         train_frames,
         batch_size=config.batch_size,
         workers=config.data.workers,
         seed=config.seed,
-        augment=Augment(config.augment, letterbox),
+        augment=Augment(config.augment, letterbox, focus),
         epoch=start,
         pin=gpu,
+        weights_N=weights_N,
+        epoch_images=config.sampling.epoch_images,
     )
     val_loader = build_loader(
         val_frames, batch_size=config.batch_size, workers=min(config.data.workers, 2), pin=gpu

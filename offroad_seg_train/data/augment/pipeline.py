@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from offroad_seg.image import Letterbox
     from offroad_seg_train.data.augment.config import AugmentConfig
+    from offroad_seg_train.data.sampler import RareFocus
 
     U8 = NDArray[np.uint8]
 
@@ -24,28 +25,24 @@ class Augment:
     Args:
         config: What to vary.
         letterbox: The network's size and the grey outside the image.
+        focus: Chooses points that zoomed views are centred on; None zooms into random places.
     """
 
-    def __init__(self, config: AugmentConfig, letterbox: Letterbox) -> None:
+    def __init__(self, config: AugmentConfig, letterbox: Letterbox, focus: RareFocus | None = None) -> None:
         self.config = config
         self.letterbox = letterbox
+        self.focus = focus
         self._views = ViewSampler(config, letterbox)
 
-    def __call__(
-        self,
-        image_HWC: U8,
-        labels_HW: U8,
-        rng: np.random.Generator,
-        focus_xy: tuple[float, float] | None = None,
-    ) -> tuple[U8, U8]:
+    def __call__(self, image_HWC: U8, labels_HW: U8, rng: np.random.Generator) -> tuple[U8, U8]:
         """uint8 image (h, w, 3) and labels (h, w) of any size → (H, W, 3) and (H, W) at the network's size.
 
         Args:
             image_HWC: RGB; left as it is.
             labels_HW: Class ids, 255 = none; left as they are.
             rng: The only source of chance: the same state gives the same picture.
-            focus_xy: See ``ViewSampler.draw``.
         """
+        focus_xy = self.focus.draw(labels_HW, rng) if self.focus is not None else None
         view = self._views.draw(rng, *labels_HW.shape, focus_xy)
         image, labels, inside = take_view(image_HWC, labels_HW, view, self.letterbox)
         image = jitter_colour(image, self.config, rng)

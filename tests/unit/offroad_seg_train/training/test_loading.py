@@ -10,7 +10,14 @@ import torch
 from offroad_seg.errors import DataError
 from offroad_seg.image import Letterbox
 from offroad_seg_train.data.augment import Augment, AugmentConfig
-from offroad_seg_train.training.loading import Frames, build_loader, choose_workers, derive_seed
+from offroad_seg_train.data.sampler import SamplingConfig, frame_weights
+from offroad_seg_train.training.loading import (
+    Frames,
+    build_loader,
+    choose_workers,
+    derive_seed,
+    plan_sampling,
+)
 
 BOX = Letterbox(12, 20)
 LIVELY = Augment(AugmentConfig(flip=0.5, scale_min=0.6, scale_max=1.6, brightness=0.3, hue=0.1), BOX)
@@ -153,6 +160,54 @@ def test_frames_that_do_not_fit_are_read_anew() -> None:
     per_frame = 12 * 20 * 4 / 2**30
     assert Frames(Pictures(10), BOX, 10 * per_frame, show=False).cached
     assert not Frames(Pictures(10), BOX, 9.9 * per_frame, show=False).cached
+
+
+def test_sampling_is_planned_only_where_it_is_asked_for() -> None:
+    source = frames(cache_gib=0.0)
+    assert plan_sampling(source, 4, SamplingConfig(epoch_images=7)) == (None, None)
+    assert source.dataset.reads == 0
+    weights, focus = plan_sampling(source, 4, SamplingConfig(exponent=0.5), show=False)
+    assert focus is None
+    assert weights == pytest.approx(frame_weights(source.class_counts(4), SamplingConfig(exponent=0.5)))
+    weights, focus = plan_sampling(source, 4, SamplingConfig(rare_crop=1), show=False)
+    assert weights is None
+    assert focus.draw(source[0][1], np.random.default_rng(0)) is not None
+    assert source.dataset.reads == 11  # counted once for all
+
+
+def test_an_epoch_with_weights_focus_and_ranks_is_the_same_however_it_is_read() -> None:
+    def batches(workers: int, rank: int) -> list[dict]:
+        source = frames()
+        config = SamplingConfig(exponent=1, rare_crop=0.7, epoch_images=17)
+        weights, focus = plan_sampling(source, 4, config)
+        augment = Augment(AugmentConfig(scale_min=1, scale_max=3), BOX, focus)
+        return list(
+            build_loader(
+                source,
+                batch_size=4,
+                workers=workers,
+                seed=1,
+                augment=augment,
+                weights_N=weights,
+                epoch_images=config.epoch_images,
+                rank=rank,
+                world_size=2,
+            )
+        )
+
+    assert same(batches(0, 0), batches(2, 0))
+    assert len(batches(0, 0)) == len(batches(0, 1)) == 2
+    assert not same(batches(0, 0), batches(0, 1))
+
+
+def test_ranks_validate_each_frame_once_and_fill_up_with_nothing() -> None:
+    loaders = [build_loader(frames(5), batch_size=2, workers=0, rank=r, world_size=2) for r in range(2)]
+    batches = [batch for loader in loaders for batch in loader]
+    names = [name for batch in batches for name in batch["name"]]
+    assert sorted(names) == ["", *(f"f{i:03d}" for i in range(5))]
+    assert len(loaders[0]) == len(loaders[1]) == 2
+    empty = next(b["labels"][i] for b in batches for i, name in enumerate(b["name"]) if not name)
+    assert (empty == 255).all()
 
 
 def test_no_frames_are_refused() -> None:
