@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 PORTABLE = "portable"
 PRECISIONS = ("fp32", "fp16", "int8")
+OOD_SCORES = ("max_logit", "energy")
 
 _DIGEST = "digest"
 _SHOWN = 3
