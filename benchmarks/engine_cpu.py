@@ -31,7 +31,7 @@ def measure(model: str, engine: str, height: int, width: int, threads: int, seco
     from offroad_seg.bundle import Bundle, write_bundle
     from offroad_seg.compile.compiler import CompileOptions, compile_bundle
     from offroad_seg.compile.latency import WARM_UP, measure_latency
-    from offroad_seg.compile.parity import gate_images
+    from offroad_seg.compile.gate_images import gate_images
     from offroad_seg.engines.registry import load_engine
     from offroad_seg.image import Letterbox, Normalization
     from offroad_seg.manifest import PORTABLE, Manifest
@@ -47,7 +47,7 @@ def measure(model: str, engine: str, height: int, width: int, threads: int, seco
     box, normalization = Letterbox(height, width), Normalization()
     network = build_model(ModelConfig(name=model, backbone_weights="none"), ontology.n_classes)
     module = NormalizedModel(network, normalization).eval().requires_grad_(False)
-    image_HWC = gate_images(None, box, 1).images[0][1]
+    image_HWC = gate_images(None, box, 1).images[0].image_HWC
     with tempfile.TemporaryDirectory() as folder:
         if engine == "eager":
             loaded = CheckpointEngine(module, height, width, "cpu")

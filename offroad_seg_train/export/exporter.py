@@ -17,7 +17,9 @@ import torch
 
 from offroad_seg import __version__, resources
 from offroad_seg.bundle import Bundle, write_bundle
-from offroad_seg.compile.parity import MAX_IMAGES, Parity, compare, gate_images, require
+from offroad_seg.compile.gate import require
+from offroad_seg.compile.gate_images import MAX_IMAGES, gate_images
+from offroad_seg.compile.parity import Parity, compare
 from offroad_seg.engines.base import EngineOutput
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.errors import GateError, InputError
@@ -35,7 +37,7 @@ from offroad_seg_train.export.graph import (
 )
 
 if TYPE_CHECKING:
-    from offroad_seg.compile.parity import GateImages
+    from offroad_seg.compile.gate_images import GateImages
 
 _LOG = logging.getLogger(__name__)
 _MIN_SIZE, _MAX_SIZE = 32, 8192
@@ -118,12 +120,13 @@ def gate(
                     lambda items, name=backend: progress(
                         items, what=f"parity {name}", total=len(images.images), unit="image"
                     ),
+                    names=model.ontology.names,
                 )
             )
         finally:
             engine.close()
     # A network that is not finite by itself is the training's fault, not the export's: say so.
-    if parities and set(parities[0].not_finite) >= {name for name, _ in images.images}:
+    if parities and set(parities[0].not_finite) >= {image.name for image in images.images}:
         raise GateError(
             "the checkpoint gives logits that are not finite on every image",
             where=where,
@@ -132,7 +135,6 @@ def gate(
     require(
         parities,
         candidate.manifest.precision,
-        model.ontology.names,
         where=where,
         mend="report this with the checkpoint; no bundle was written",
     )

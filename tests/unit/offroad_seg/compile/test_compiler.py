@@ -81,7 +81,8 @@ def test_network_that_is_not_finite_fails_the_gate(tmp_path: Path) -> None:
     bad = make_color_bundle(tmp_path / "nan", DESERT, HEIGHT, WIDTH, sharpness=float("nan"))
     with pytest.raises(GateError, match="not finite"):
         compile_bundle(bad, tmp_path / "out", OPTIONS)
-    assert [p.name for p in tmp_path.iterdir()] == ["nan"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["nan", "out.refused"]
+    assert len(list((tmp_path / "out.refused").glob("*.png"))) == 4
 
 
 class WrongBuilder(onnxruntime_builder.OnnxRuntimeBuilder):

@@ -1,46 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate between two forms of one network: they must give the same labels, and nothing that is not finite."""
+"""What two forms of one network say of the same pictures, counted: the measurement that a gate judges.
+
+Only pixels that show the picture count; the letterbox's padding does not.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from offroad_seg.compile.images import list_images, read_image
-from offroad_seg.errors import GateError
+from offroad_seg.types import OOD_THRESHOLD, UNLABELLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from offroad_seg.compile.gate_images import GateImage, GateImages
     from offroad_seg.engines.base import EngineOutput
-    from offroad_seg.image import Letterbox
 
     U8 = NDArray[np.uint8]
+    I64 = NDArray[np.int64]
 
-# Least part of pixels whose label must agree.
-MIN_AGREEMENT = {"fp32": 0.999, "fp16": 0.99}
-MAX_IMAGES = 16
-_ROWS = 6
-_SEED = 20240
+MIN_CLASS_PIXELS = 1000
+"""A class with fewer pixels is shown, not judged: ten pixels of it would be a change of 0.01."""
+
+_IDS = 256  # every value of a label
+_KEPT_FRAMES = 4
 
 
-@dataclass(frozen=True)
-class GateImages:
-    """Letterboxed images for a gate.
+class Frame(NamedTuple):
+    """One picture and what both said of it, kept to be looked at.
 
     Attributes:
-        images: Name and pixels, uint8 (H, W, 3).
-        source: ``real`` or ``synthetic``: figures on noise say less, so manifests and logs say which it was.
+        name: The picture's.
+        image_HWC: Its pixels, without padding.
+        expected_HW: uint8 labels of the reference.
+        found_HW: uint8 labels of the candidate.
+        agreement: Part of the pixels with the same label.
     """
 
-    images: list[tuple[str, U8]]
-    source: str
+    name: str
+    image_HWC: U8
+    expected_HW: U8
+    found_HW: U8
+    agreement: float
+
+
+class ClassChange(NamedTuple):
+    """What became of one class.
+
+    Attributes:
+        name: The class.
+        pixels: Of the truth; without masks, of reference or candidate.
+        iou_reference: IoU of the reference with the truth; 1 where there are no masks.
+        iou_candidate: IoU of the candidate with the truth; with the reference where there are no masks.
+        change: ``iou_candidate`` − ``iou_reference``.
+        judged: Whether it has pixels enough to be judged.
+    """
+
+    name: str
+    pixels: int
+    iou_reference: float
+    iou_candidate: float
+    change: float
+    judged: bool
 
 
 @dataclass
@@ -49,60 +76,90 @@ class Parity:
 
     Attributes:
         candidate: What was compared with the reference.
-        images: Number of images.
         source: As ``GateImages.source``.
+        names: Class names, in the order of their ids.
+        images: Number of images.
         pixels: Number of pixels.
         agreement: Part of pixels with the same label.
         worst_agreement: The same for the worst image.
         worst_image: Its name.
         max_confidence_difference: Greatest difference of the confidence, 0–1.
+        ood_agreement: Part of pixels on which both say in, or out of, distribution; None without that output.
         not_finite: Images on which a logit was not finite.
-        differing: (reference label, candidate label) → pixels.
+        by_image: Name → part of pixels with the same label.
+        frames: The worst images, the worst first.
+        pairs_NN: int64 (256, 256): pixels by label of the reference (row) and of the candidate (column).
+        truth_pairs: The same with the truth as row, for the reference and for the candidate; None without masks.
+        images_sha256: ``GateImages.digest``.
     """
 
     candidate: str
     source: str
+    names: list[str] = field(default_factory=list)
     images: int = 0
     pixels: int = 0
     agreement: float = 0.0
     worst_agreement: float = 1.0
     worst_image: str = ""
     max_confidence_difference: float = 0.0
+    ood_agreement: float | None = None
     not_finite: list[str] = field(default_factory=list)
-    differing: Counter[tuple[int, int]] = field(default_factory=Counter)
+    by_image: dict[str, float] = field(default_factory=dict)
+    frames: list[Frame] = field(default_factory=list)
+    pairs_NN: I64 = field(default_factory=lambda: np.zeros((_IDS, _IDS), np.int64))
+    truth_pairs: tuple[I64, I64] | None = None
+    images_sha256: str = ""
+
+    @property
+    def differing(self) -> Counter[tuple[int, int]]:
+        """(Reference label, candidate label) → pixels, where they differ."""
+        rows, columns = np.nonzero(self.pairs_NN - np.diag(np.diagonal(self.pairs_NN)))
+        return Counter(
+            {(int(a), int(b)): int(self.pairs_NN[a, b]) for a, b in zip(rows, columns, strict=True)}
+        )
+
+    def class_changes(self) -> list[ClassChange]:
+        """What became of each class that occurs, the worst change first."""
+        changes = []
+        for index, name in enumerate(self.names):
+            if self.truth_pairs is None:
+                pixels, found = _iou(self.pairs_NN, index)
+                expected = 1.0
+                if pixels == 0:
+                    continue
+            else:
+                pixels = int(self.truth_pairs[0][index].sum())
+                (seen, expected), (claimed, found) = (_iou(m, index) for m in self.truth_pairs)
+                if pixels == 0 and seen == claimed == 0:
+                    continue
+            judged = pixels >= MIN_CLASS_PIXELS
+            changes.append(ClassChange(name, pixels, expected, found, found - expected, judged))
+        return sorted(changes, key=lambda c: -abs(c.change))
+
+    def foreign_labels(self) -> list[int]:
+        """Labels that the candidate or the reference gave and that no class has."""
+        given = np.nonzero(self.pairs_NN.sum(0) + self.pairs_NN.sum(1))[0]
+        return [int(label) for label in given if label >= len(self.names)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
+        changes = self.class_changes()
+        worst = next((c for c in changes if c.judged), None)
         return {
             "images": self.images,
             "source": self.source,
+            "images_sha256": self.images_sha256,
             "pixels": self.pixels,
             "agreement": round(self.agreement, 7),
             "worst_agreement": round(self.worst_agreement, 7),
             "worst_image": self.worst_image,
             "max_confidence_difference": round(self.max_confidence_difference, 4),
+            "ood_agreement": None if self.ood_agreement is None else round(self.ood_agreement, 7),
+            "iou_against": "reference" if self.truth_pairs is None else "truth",
+            "worst_class": None if worst is None else worst.name,
+            "worst_iou_change": None if worst is None else round(worst.change, 5),
+            "iou_change": {c.name: round(c.change, 5) for c in changes},
         }
-
-
-def gate_images(folder: Path | None, letterbox: Letterbox, count: int = MAX_IMAGES) -> GateImages:
-    """Images for a gate: evenly chosen from a folder, else drawn.
-
-    Args:
-        folder: Real images, also in subfolders; None draws a synthetic set.
-        letterbox: Network size.
-        count: At most so many.
-
-    Raises:
-        ImageError: The folder holds no image, or a chosen one cannot be read.
-    """
-    if folder is None:
-        return GateImages(list(_synthetic(letterbox.height, letterbox.width, min(count, 8))), "synthetic")
-    paths = list_images(folder)
-    chosen = [
-        paths[i] for i in sorted(set(np.linspace(0, len(paths) - 1, count).round().astype(int).tolist()))
-    ]
-    named = [(p.relative_to(folder).as_posix(), letterbox.apply(read_image(p))) for p in chosen]
-    return GateImages(named, "real")
 
 
 def compare(
@@ -110,7 +167,9 @@ def compare(
     reference: Callable[[U8], EngineOutput],
     infer: Callable[[U8], EngineOutput],
     images: GateImages,
-    progress: Callable[[Iterable[tuple[str, U8]]], Iterable[tuple[str, U8]]] = iter,
+    progress: Callable[[Iterable[GateImage]], Iterable[GateImage]] = iter,
+    *,
+    names: Sequence[str],
 ) -> Parity:
     """Run both over all images and count where they differ.
 
@@ -120,91 +179,59 @@ def compare(
         infer: The same for the candidate.
         images: What to run.
         progress: Wraps the list of images, to show how far it is.
+        names: Class names, in the order of their ids.
     """
-    parity = Parity(candidate, images.source)
-    equal = 0
-    for name, image_HWC in progress(images.images):
-        expected = reference(image_HWC[None])
+    parity = Parity(candidate, images.source, list(names), images_sha256=images.digest())
+    if images.has_truth:
+        parity.truth_pairs = (np.zeros((_IDS, _IDS), np.int64), np.zeros((_IDS, _IDS), np.int64))
+    ood_equal = 0
+    for image in progress(images.images):
+        expected = reference(image.image_HWC[None])
         # Engines reuse their arrays; where both are one engine the second call must not change the first's.
-        labels, confidence = expected.labels_BHW.copy(), expected.confidence_BHW.astype(np.int16)
+        labels_HW = expected.labels_BHW[0][image.inside].copy()
+        confidence_HW = expected.confidence_BHW[0][image.inside].astype(np.int16)
+        ood_HW = None if expected.ood_BHW is None else expected.ood_BHW[0][image.inside] >= OOD_THRESHOLD
         finite = bool(np.isfinite(expected.mean_confidence_B).all())
-        found = infer(image_HWC[None])
+        found = infer(image.image_HWC[None])
         if not (finite and np.isfinite(found.mean_confidence_B).all()):
-            parity.not_finite.append(name)
-        same = int(np.count_nonzero(labels == found.labels_BHW))
-        _count_differences(parity, labels, found.labels_BHW)
-        difference = float(np.abs(confidence - found.confidence_BHW).max()) / 255
+            parity.not_finite.append(image.name)
+        _count(parity, image, labels_HW, found.labels_BHW[0][image.inside])
+        difference = float(np.abs(confidence_HW - found.confidence_BHW[0][image.inside]).max()) / 255
         parity.max_confidence_difference = max(parity.max_confidence_difference, difference)
-        parity.images += 1
-        parity.pixels += labels.size
-        equal += same
-        if same / labels.size <= parity.worst_agreement:
-            parity.worst_agreement, parity.worst_image = same / labels.size, name
-    parity.agreement = equal / parity.pixels if parity.pixels else 0.0
+        if ood_HW is not None and found.ood_BHW is not None:
+            ood_equal += np.count_nonzero(ood_HW == (found.ood_BHW[0][image.inside] >= OOD_THRESHOLD))
+            parity.ood_agreement = ood_equal / parity.pixels
+    if parity.pixels:
+        parity.agreement = float(np.trace(parity.pairs_NN)) / parity.pixels
+        parity.worst_image = min(parity.by_image, key=lambda name: parity.by_image[name])
+        parity.worst_agreement = parity.by_image[parity.worst_image]
     return parity
 
 
-def require(
-    parities: Sequence[Parity], precision: str, names: Sequence[str], *, where: str, mend: str
-) -> None:
-    """The gate itself.
-
-    Args:
-        parities: What was measured.
-        precision: Chooses the limit from ``MIN_AGREEMENT``.
-        names: Class names, for the table.
-        where: What is being made, for the message.
-        mend: What the user can do.
-
-    Raises:
-        GateError: Labels agree on too few pixels, or something was not finite; the message is a table.
-    """
-    limit = MIN_AGREEMENT[precision]
-    failed = [p for p in parities if p.not_finite or not p.agreement >= limit]
-    if not failed:
-        return
-    rows = [line for p in failed for line in _table(p, limit, names)]
-    raise GateError("the parity gate refused the result\n    " + "\n    ".join(rows), where=where, mend=mend)
+def _count(parity: Parity, image: GateImage, expected_HW: U8, found_HW: U8) -> None:
+    parity.images += 1
+    parity.pixels += expected_HW.size
+    parity.pairs_NN += _pairs(expected_HW, found_HW)
+    agreement = float(np.count_nonzero(expected_HW == found_HW)) / expected_HW.size
+    parity.by_image[image.name] = agreement
+    if agreement < 1.0 or image.name in parity.not_finite:
+        frame = Frame(image.name, image.image_HWC[image.inside], expected_HW, found_HW.copy(), agreement)
+        parity.frames = sorted([*parity.frames, frame], key=lambda f: f.agreement)[:_KEPT_FRAMES]
+    if parity.truth_pairs is not None:
+        assert image.truth_HW is not None
+        truth_HW = image.truth_HW[image.inside]
+        known = truth_HW != UNLABELLED
+        for matrix, labels_HW in zip(parity.truth_pairs, (expected_HW, found_HW), strict=True):
+            matrix += _pairs(truth_HW[known], labels_HW[known])
 
 
-def _count_differences(parity: Parity, expected: U8, found: U8) -> None:
-    differ = expected != found
-    pairs = expected[differ].astype(np.int64) * 256 + found[differ]
-    values, counts = np.unique(pairs, return_counts=True)
-    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-        parity.differing[divmod(value, 256)] += count
+def _pairs(rows: U8, columns: U8) -> I64:
+    flat = rows.astype(np.int64).ravel() * _IDS + columns.ravel()
+    return np.bincount(flat, minlength=_IDS * _IDS).reshape(_IDS, _IDS).astype(np.int64)
 
 
-def _table(parity: Parity, limit: float, names: Sequence[str]) -> list[str]:
-    def called(index: int) -> str:
-        return names[index] if index < len(names) else f"id {index}"
-
-    headline = (
-        f"{parity.candidate}: {parity.agreement:.4%} of {parity.pixels} pixels agree (limit {limit:.1%}); "
-        f"worst image {parity.worst_image} {parity.worst_agreement:.4%}; "
-        f"confidence differs by up to {parity.max_confidence_difference:.3f}"
-    )
-    lines = [headline]
-    if parity.not_finite:
-        lines.append(
-            f"  not finite on {len(parity.not_finite)} images: {', '.join(parity.not_finite[:_ROWS])}"
-        )
-    lines += [
-        f"  {called(a):>18} → {called(b):<18} {count} pixels"
-        for (a, b), count in parity.differing.most_common(_ROWS)
-    ]
-    return lines
-
-
-def _synthetic(height: int, width: int, count: int) -> Iterator[tuple[str, U8]]:
-    """Seeded pictures with structure at every scale, from haze to grain."""
-    import cv2
-
-    random = np.random.default_rng(_SEED)
-    for index in range(count):
-        picture = np.zeros((height, width, 3), np.float32)
-        for scale in (2, 5, 16, 64):
-            grid = random.random((max(2, height // scale), max(2, width // scale), 3), np.float32)
-            picture += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC) * scale**0.5
-        low, high = picture.min(), picture.max()
-        yield f"synthetic_{index}", ((picture - low) / (high - low) * 255).astype(np.uint8)
+def _iou(matrix: I64, index: int) -> tuple[int, float]:
+    """Pixels of the union of row and column, and the IoU; 1 where there are none, as nothing is wrong then."""
+    hits = int(matrix[index, index])
+    union = int(matrix[index].sum() + matrix[:, index].sum()) - hits
+    return union, hits / union if union else 1.0
