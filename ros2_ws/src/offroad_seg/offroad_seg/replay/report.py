@@ -24,8 +24,9 @@ def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, ga
     from markupsafe import Markup
 
     folder = files("offroad_seg.replay") / "templates"
-    css, js, template = (
-        (folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js", "report.html.j2")
+    css, page_js, js, template = (
+        (folder / name).read_text(encoding="utf-8")
+        for name in ("report.css", "page.js", "report.js", "report.html.j2")
     )
     pictures = gallery.pictures()
     order = {row.index: number for number, row in enumerate(evaluation.rows)}
@@ -36,7 +37,7 @@ def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, ga
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     html = environment.from_string(template).render(
         css=Markup(css),  # noqa: S704 – our own files
-        js=Markup(js),  # noqa: S704
+        js=Markup(page_js + js),  # noqa: S704
         data=Markup(_data(evaluation.rows, pictures, order, classes)),  # noqa: S704 – escaped there
         metrics=metrics,
         bag=metrics["bag"],
