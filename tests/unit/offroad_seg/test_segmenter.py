@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from offroad_seg.engines.registry import load_engine
-from offroad_seg.errors import EngineError, ImageError
+from offroad_seg.errors import EngineError, ImageError, InputError
 from offroad_seg.ontology import load_ontology
 from offroad_seg.segmenter import Segmenter
 from offroad_seg.types import Frame
@@ -107,3 +107,38 @@ def test_images_that_are_not_rgb_are_refused(segmenter):
         segmenter.segment(Frame(np.zeros((20, 30), np.uint8), 0, "c"))
     with pytest.raises(ImageError):
         segmenter.segment(Frame(np.zeros((20, 30, 3), np.float32), 0, "c"))
+
+
+def upright(segmenter, **options):
+    return Segmenter(segmenter.bundle, segmenter.engine, **options)
+
+
+@pytest.mark.parametrize("size", [(100, 60), (640, 360), (33, 77)])
+def test_labels_can_have_a_size_of_their_own(segmenter, size):
+    truth = stripes(180, 320)
+    result = upright(segmenter, output_size=size).segment(frame(truth))
+    width, height = size
+    assert result.labels_HW.shape == result.confidence_HW.shape == (height, width)
+    columns = ((np.arange(width) + 0.5) / width * 320).astype(int)
+    edges = np.abs((columns + 0.5) % 64 - 32) > 24
+    assert (result.labels_HW == truth[0, columns])[:, ~edges].all()
+    assert result.network is not None  # the mapping reads all that the network said
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_the_network_sees_an_image_upright_and_its_labels_lie_as_the_image_came(segmenter, rotation):
+    """The camera delivers what `rotation` degrees clockwise set upright."""
+    plain = segmenter.segment(frame(stripes(180, 320)))
+    camera_image = np.rot90(stripes(180, 320), rotation // 90)  # counter-clockwise: the camera's way of lying
+    turned = upright(segmenter, rotation=rotation)
+    result = turned.segment(frame(np.ascontiguousarray(camera_image)))
+    assert result.labels_HW.shape == camera_image.shape
+    np.testing.assert_array_equal(np.rot90(result.network.labels_HW, -rotation // 90), plain.network.labels_HW)
+    np.testing.assert_array_equal(np.rot90(result.labels_HW, -rotation // 90), plain.labels_HW)
+    np.testing.assert_array_equal(np.rot90(result.confidence_HW, -rotation // 90), plain.confidence_HW)
+
+
+@pytest.mark.parametrize("options", [{"rotation": 45}, {"output_size": (0, 4)}, {"output_size": (9000, 4)}])
+def test_impossible_views_are_refused(segmenter, options):
+    with pytest.raises(InputError, match="camera_rotation|output_size"):
+        upright(segmenter, **options)

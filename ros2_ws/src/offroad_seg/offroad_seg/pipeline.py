@@ -12,7 +12,7 @@ from offroad_seg.errors import CameraError, OffroadSegError, TransformError
 from offroad_seg.mapping.settings import PipelineSettings
 from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
-from offroad_seg.segmenter import NetworkSegmentation, Segmenter
+from offroad_seg.segmenter import NetworkSegmentation, Segmenter, check_view
 from offroad_seg.types import Perception
 
 if TYPE_CHECKING:
@@ -172,9 +172,9 @@ class PerceptionPipeline:
         assert camera is not None
         started = time.perf_counter()
         if isinstance(segmentation, NetworkSegmentation) and segmentation.network is not None:
-            full, small = segmentation.labels_HW.shape, segmentation.network
+            small = segmentation.network
             # A camera of another size goes on to the projector, which says what is wrong.
-            if (camera.height, camera.width) == full:
+            if (camera.height, camera.width) == frame.image_HWC.shape[:2]:
                 segmentation, camera = small, camera.scaled(*small.labels_HW.shape)
         up_3 = None if odom_T_base is None else self._slope.update(odom_T_base, frame.stamp_ns)
         observation = self.projector.project(
@@ -227,6 +227,7 @@ def build_pipeline(
         EngineError: The engine cannot be loaded.
     """
     settings = settings or PipelineSettings()
+    check_view(settings.output_size, settings.rotation)
     projector = costmap = None
     if settings.costmap_width > 0:
         # Before the engine: a wrong setting is said at once, not after it has loaded.
@@ -234,7 +235,7 @@ def build_pipeline(
         costmap = settings.costmap(bundle.ontology)
     engine = load_engine(bundle, backend=backend, device=device, threads=threads)
     return PerceptionPipeline(
-        Segmenter(bundle, engine),
+        Segmenter(bundle, engine, output_size=settings.output_size, rotation=settings.rotation),
         projector,
         costmap,
         in_base_frame=settings.in_base_frame,

@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from offroad_seg.errors import EngineError
+from offroad_seg.errors import EngineError, InputError
 from offroad_seg.types import Segmentation
 
 if TYPE_CHECKING:
@@ -37,9 +38,19 @@ class NetworkSegmentation(Segmentation):
 # Results stay valid until the next but one call: one can be published while the next is worked out.
 _KEPT = 2
 
+# Turn of the image, degrees clockwise, that sets it upright → how OpenCV turns it there, and back.
+_TURNS: dict[int, tuple[int, int] | None] = {
+    0: None,
+    90: (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    180: (cv2.ROTATE_180, cv2.ROTATE_180),
+    270: (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_90_CLOCKWISE),
+}
+ROTATIONS = tuple(_TURNS)
+MAX_OUTPUT = 8192
+
 
 class Segmenter:
-    """Letterbox → engine → labels and confidence at the image's size.
+    """Letterbox → engine → labels and confidence at the image's size, or at one that is asked for.
 
     The arrays of a result are kept buffers that belong to the segmenter: they stay valid until the next but one
     call of ``segment``. Whoever needs them longer copies them. Not safe for several threads at once.
@@ -47,6 +58,13 @@ class Segmenter:
     Args:
         bundle: Gives the label set and how images are fitted to the network.
         engine: Runs the network; the caller closes it.
+        output_size: (width, height) of labels and confidence, in place of the image's; they show the same view.
+        rotation: Degrees clockwise by which an image must be turned to be upright, for a camera that is mounted on
+            its side or head: 0, 90, 180 or 270. The network sees it upright; all results are in the image's own
+            orientation.
+
+    Raises:
+        InputError: Size or rotation cannot be.
 
     Attributes:
         bundle: The bundle.
@@ -54,7 +72,16 @@ class Segmenter:
         timings_ms: Milliseconds of the last call: ``letterbox``, ``engine``, ``restore``.
     """
 
-    def __init__(self, bundle: Bundle, engine: InferenceEngine) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: InferenceEngine,
+        *,
+        output_size: tuple[int, int] | None = None,
+        rotation: int = 0,
+    ) -> None:
+        check_view(output_size, rotation)
+        self._output_size, self._turn = output_size, _TURNS[rotation]
         self.bundle = bundle
         self.engine = engine
         self.timings_ms: dict[str, float] = {}
@@ -80,15 +107,21 @@ class Segmenter:
             EngineError: The engine failed, or its logits are not finite.
         """
         started = time.perf_counter()
-        self._letterbox.apply(frame.image_HWC, out=self._input_BHWC[0])
+        image_HWC = frame.image_HWC
+        if self._turn is not None and image_HWC.ndim == 3:
+            image_HWC = cv2.rotate(image_HWC, self._turn[0])
+        self._letterbox.apply(image_HWC, out=self._input_BHWC[0])
         boxed = time.perf_counter()
         found, mean_confidence = self._infer()
         inferred = time.perf_counter()
+        inside = self._inside(found, *image_HWC.shape[:2])
         height, width = frame.image_HWC.shape[:2]
+        if self._output_size is not None:
+            width, height = self._output_size
         arrays = _oldest(self._outputs, height, width, len(found))
-        for network_HW, array in zip(found, arrays, strict=True):
-            self._letterbox.restore(network_HW, height, width, out=array)
-        network = self._crop(found, frame, mean_confidence)
+        for network_HW, array in zip(inside, arrays, strict=True):
+            _resize(network_HW, array)
+        network = self._network(inside, frame, mean_confidence)
         restored = time.perf_counter()
         self.timings_ms = {
             "letterbox": 1e3 * (boxed - started),
@@ -135,18 +168,53 @@ class Segmenter:
             )
         return tuple(array[0] for _, array in named), mean_confidence
 
-    def _crop(self, found: tuple[U8, ...], frame: Frame, mean_confidence: float) -> Segmentation | None:
-        """The network's own pixels without the padding, in buffers that outlive the engine's next call."""
-        height, width = frame.image_HWC.shape[:2]
+    def _inside(self, found: tuple[U8, ...], height: int, width: int) -> tuple[U8, ...]:
+        """The network's own pixels without the padding, turned as the image came: views of the engine's arrays."""
         place = self._letterbox.geometry(height, width)
-        if place.height * place.width >= height * width:
-            return None
         inside = (slice(place.top, place.top + place.height), slice(place.left, place.left + place.width))
-        arrays = _oldest(self._network_outputs, place.height, place.width, len(found))
-        for network_HW, array in zip(found, arrays, strict=True):
-            array[:] = network_HW[inside]
+        if self._turn is None:
+            return tuple(array[inside] for array in found)
+        return tuple(np.asarray(cv2.rotate(array[inside], self._turn[1]), np.uint8) for array in found)
+
+    def _network(self, inside: tuple[U8, ...], frame: Frame, mean_confidence: float) -> Segmentation | None:
+        """The network's own pixels in buffers that outlive the engine's next call."""
+        height, width = inside[0].shape
+        if self._output_size is None and height * width >= frame.image_HWC.shape[0] * frame.image_HWC.shape[1]:
+            return None
+        arrays = _oldest(self._network_outputs, height, width, len(inside))
+        for network_HW, array in zip(inside, arrays, strict=True):
+            array[:] = network_HW
         ood = arrays[2] if len(arrays) > 2 else None
         return Segmentation(arrays[0], arrays[1], frame.stamp_ns, frame.frame_id, mean_confidence, ood)
+
+
+def check_view(output_size: tuple[int, int] | None, rotation: int) -> None:
+    """Look at what ``Segmenter`` is to be given.
+
+    Raises:
+        InputError: Size or rotation cannot be.
+    """
+    if output_size is not None and not all(1 <= v <= MAX_OUTPUT for v in output_size):
+        raise InputError(
+            f"labels of {output_size[0]}×{output_size[1]}",
+            where="output_size",
+            mend=f"give width and height, 1 to {MAX_OUTPUT} pixels; none for the image's size",
+        )
+    if rotation not in _TURNS:
+        raise InputError(
+            f"a rotation by {rotation}°",
+            where="camera_rotation",
+            mend="give 0, 90, 180 or 270: degrees clockwise that set the image upright",
+        )
+
+
+def _resize(source_HW: U8, out_HW: U8) -> None:
+    """Into a kept buffer, nearest by pixel centres."""
+    if source_HW.shape == out_HW.shape:
+        out_HW[:] = source_HW
+    else:
+        size = (out_HW.shape[1], out_HW.shape[0])
+        cv2.resize(source_HW, size, dst=out_HW, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _oldest(outputs: list[tuple[U8, ...]], height: int, width: int, count: int) -> tuple[U8, ...]:

@@ -44,6 +44,8 @@ class PipelineSettings:
         base_frame: Name of the vehicle's frame.
         class_cost: Costs that differ from the ontology's, by class name.
         unlabelled_cost: Cost of ground that was seen but carries no label; never 0.
+        output_size: (width, height) of labels and confidence; None is the image's own size.
+        rotation: Degrees clockwise (0, 90, 180, 270) that set the image upright.
     """
 
     min_confidence: float = 0.35
@@ -65,6 +67,8 @@ class PipelineSettings:
     base_frame: str = "base_link"
     class_cost: dict[str, Cost] = field(default_factory=dict)
     unlabelled_cost: Cost = "unknown"
+    output_size: tuple[int, int] | None = None
+    rotation: int = 0
 
     def __post_init__(self) -> None:
         if not self.odom_frame or not self.base_frame or self.odom_frame == self.base_frame:
