@@ -39,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_engine_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep engines that tests build out of the user's cache, in this process and its children."""
+    os.environ["OFFROAD_SEG_CACHE"] = str(tmp_path_factory.mktemp("engine-cache"))
+
+
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     return ROOT

@@ -56,7 +56,12 @@ def test_check_only_says_what_would_be_built(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["BUNDLE"], "--out is missing"),
+        (["BUNDLE", "--no-cache"], "--out is missing"),
+        (["BUNDLE", "--no-cache", "--cache", "OUT", "--out", "OUT"], "exclude each other"),
+        (["BUNDLE", "--out", "OUT", "--gate-images", "0"], "--gate-images is 0"),
+        (["BUNDLE", "--out", "OUT", "--calibration", "BUNDLE"], "fp32 takes no calibration"),
+        (["BUNDLE", "--out", "OUT", "--masks", "BUNDLE"], "masks without images"),
+        (["BUNDLE", "--out", "OUT", "--precision", "int8"], "int8 needs pictures"),
         (["BUNDLE", "--out", "OUT", "--height", "9"], "input size is fixed"),
         (["BUNDLE", "--out", "OUT", "--precision", "fp16"], "mend: --precision fp32"),
         (["BUNDLE", "--out", "OUT", "--backend", "x"], "one of: onnxruntime"),

@@ -141,6 +141,19 @@ def compile_bundle(bundle: Bundle, out: Path | None, options: CompileOptions) ->
         return write_bundle(out, cached.manifest, _files(cached), overwrite=options.overwrite)
 
 
+def find_cached(bundle: Bundle, options: CompileOptions) -> Path | None:
+    """Where the engine lies, if it was built before; None where it was not, or there is no cache.
+
+    Raises:
+        InputError: As ``plan_compile``; the images that int8 takes its ranges from cannot be read.
+    """
+    if options.cache is None:
+        return None
+    digest = _pictures(bundle, options).calibration_digest() if options.precision == "int8" else ""
+    entry = entry_path(options.cache, bundle, plan_compile(bundle, options), digest)
+    return None if load_entry(entry) is None else entry
+
+
 def _pictures(bundle: Bundle, options: CompileOptions) -> Pictures:
     count = options.gate_count
     int8 = options.precision == "int8"
