@@ -6,6 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from offroad_seg.ontology import Ontology
     from offroad_seg.replay.evaluation import Evaluation
 
@@ -106,21 +109,22 @@ def class_rows(metrics: Metrics, ontology: Ontology) -> list[list[dict[str, Any]
     per_class = metrics.get("per_class", {})
     total = sum(c["pixels"] for c in per_class.values()) or 1
     for c in ontology.classes:
-        row = [_cell(c.name, c.name, color=list(c.color))]
+        row = [cell(c.name, c.name, color=list(c.color))]
         if metrics["images"]:
             m = per_class[c.name]
-            row.append(_cell(m["iou"], number(m["iou"]), meter=m["iou"]))
-            row += [_cell(m[k], number(m[k])) for k in ("dice", "precision", "recall")]
-            row.append(_cell(m["pixels"] / total, f"{100 * m['pixels'] / total:.2f}"))
+            row.append(cell(m["iou"], number(m["iou"]), meter=m["iou"]))
+            row += [cell(m[k], number(m[k])) for k in ("dice", "precision", "recall")]
+            row.append(cell(m["pixels"] / total, f"{100 * m['pixels'] / total:.2f}"))
         share = metrics["predicted_share"][c.name] or 0.0
-        row.append(_cell(share, f"{100 * share:.2f}"))
+        row.append(cell(share, f"{100 * share:.2f}"))
         rows.append(row)
     return rows
 
 
-def _cell(
+def cell(
     value: Any, text: str, *, color: list[int] | None = None, meter: float | None = None
 ) -> dict[str, Any]:
+    """A cell of a table: what it sorts by, what it says, a colour chip, a bar of 0 to 1."""
     return {"value": "" if value is None else value, "text": text, "color": color, "meter": meter}
 
 
@@ -128,7 +132,16 @@ def matrix(evaluation: Evaluation) -> dict[str, Any] | None:
     """The confusion matrix of the classes that occur, rows normalised; None without truth."""
     if not evaluation.segmentation.images:
         return None
-    counts, names = evaluation.segmentation.matrix.counts, evaluation.ontology.names
+    return confusion_rows(evaluation.segmentation.matrix.counts, evaluation.ontology.names)
+
+
+def confusion_rows(counts: NDArray[np.int64], names: list[str]) -> dict[str, Any]:
+    """A confusion matrix of the classes that occur, rows normalised.
+
+    Args:
+        counts: Rows = truth, columns = prediction, the last one "no class"; (N, N + 1).
+        names: The N class names.
+    """
     n = len(names)
     occurs = [i for i in range(n) if counts[i].sum() or counts[:, i].sum()]
     columns = occurs + ([n] if counts[:, n].sum() else [])
