@@ -78,8 +78,7 @@ def split_pairs(
         raise InputError(
             "it names groups, but the split is not by groups", where="group_by", mend="split=groups"
         )
-    if mode == "auto":
-        mode = "official" if _is_official(pairs) else "blocks"
+    mode = resolve_mode(pairs, mode)
     if mode == "official":
         return _official(pairs, val_fraction, seed, block)
     names = [pair.name for pair in pairs]
@@ -163,6 +162,13 @@ def _check(val_fraction: float, test_fraction: float, mode: str, block: int) -> 
         raise InputError(f"there is no split mode '{mode}'", mend=f"one of: {', '.join(MODES)}")
     if block < 1:
         raise InputError(f"block is {block}, not a number of frames")
+
+
+def resolve_mode(pairs: Sequence[Pair], mode: str) -> str:
+    """What ``auto`` means for these frames; any other mode as it is."""
+    if mode != "auto":
+        return mode
+    return "official" if _is_official(pairs) else "blocks"
 
 
 def _is_official(pairs: Sequence[Pair]) -> bool:

@@ -19,7 +19,7 @@ from offroad_seg_train.data.checks import Finding, check_pairs, describe, mend
 from offroad_seg_train.data.layouts import data_ontology, find_layout, scan, unpaired
 from offroad_seg_train.data.layouts.base import PARTS, part_of
 from offroad_seg_train.data.reading import describe_colors
-from offroad_seg_train.data.splits import split_pairs
+from offroad_seg_train.data.splits import resolve_mode, split_pairs
 from offroad_seg_train.data.tiling import Tile, tile_grid
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Plan:
         root: The data folder.
         layout: Its layout.
         ontology: What its masks mean.
+        split: How it is split; never ``auto``.
         frames: What is kept, in order of part and name.
         dropped: What is left out.
         unlabelled: Images that the data set publishes without labels.
@@ -92,6 +93,7 @@ class Plan:
     root: Path
     layout: str
     ontology: Ontology
+    split: str
     frames: list[PlannedFrame]
     dropped: list[Dropped] = field(default_factory=list)
     unlabelled: int = 0
@@ -143,7 +145,8 @@ def make_plan(root: Path, options: PrepareOptions, *, show: bool = True) -> Plan
         for p in kept
         if p.name not in chosen
     ]
-    return Plan(root, layout.name, ontology, frames, dropped, found.unlabelled)
+    mode = resolve_mode(kept, options.split)
+    return Plan(root, layout.name, ontology, mode, frames, dropped, found.unlabelled)
 
 
 def _frames(

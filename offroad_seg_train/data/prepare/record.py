@@ -48,6 +48,7 @@ class Record:
             "sources": self.sources,
             "layout": plan.layout,
             "ontology": {"name": plan.ontology.name, "sha256": hashlib.sha256(text.encode()).hexdigest()},
+            "split": plan.split,
             "options": self.options.to_dict(),
             "frames": {part: len(plan.of(part)) for part in PARTS},
             "files": {
@@ -99,7 +100,10 @@ def make_record(plan: Plan, options: PrepareOptions) -> Record:
 
 def summary(plan: Plan) -> list[str]:
     """What a plan amounts to, in lines of text."""
-    lines = [f"layout {plan.layout}, ontology {plan.ontology.name} ({plan.ontology.n_classes} classes)"]
+    ontology = plan.ontology
+    lines = [
+        f"layout {plan.layout}, ontology {ontology.name} ({ontology.n_classes} classes), split {plan.split}"
+    ]
     for part in PARTS:
         frames = plan.of(part)
         tiles = sum(len(frame.tiles) or 1 for frame in frames)
