@@ -74,8 +74,9 @@ def histogram(values: Sequence[float], unit: str, marks: dict[str, float]) -> st
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         anchor = "start" if share == 0 else "end" if share == 1 else "middle"
         value = low + share * (high - low)
+        said = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
         parts.append(
-            f'<text x="{share * _WIDTH:.0f}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{value:.3g} {unit}</text>'
+            f'<text x="{share * _WIDTH:.0f}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{said} {unit}</text>'
         )
     last = -1e9
     for name, value in sorted(marks.items(), key=lambda item: item[1]):
