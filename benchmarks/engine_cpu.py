@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines on a CPU: V3 and tiny, the eager checkpoint against ONNX Runtime and the exported program.
+"""Engines on a CPU: V3, desert and tiny, the eager checkpoint against ONNX Runtime and the exported program.
 
     python benchmarks/engine_cpu.py [--sizes 266x476 544x960] [--threads N] [--seconds S] [--out engine_cpu.json]
 
@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-MODELS = ("tiny", "resnet50_fpn")
+MODELS = ("tiny", "desert_small", "desert", "resnet50_fpn")
 ENGINES = ("eager", "onnxruntime", "onnxruntime-compiled", "torch")
 
 
@@ -30,22 +30,24 @@ def measure(model: str, engine: str, height: int, width: int, threads: int, seco
 
     from offroad_seg.bundle import Bundle, write_bundle
     from offroad_seg.compile.compiler import CompileOptions, compile_bundle
-    from offroad_seg.compile.latency import WARM_UP, measure_latency
     from offroad_seg.compile.gate_images import gate_images
+    from offroad_seg.compile.latency import WARM_UP, measure_latency
     from offroad_seg.engines.registry import load_engine
     from offroad_seg.image import Letterbox, Normalization
     from offroad_seg.manifest import PORTABLE, Manifest
     from offroad_seg.ontology import load_ontology
     from offroad_seg_train.evaluation.opened import CheckpointEngine
     from offroad_seg_train.export.graph import DeployedModel, export_program, onnx_bytes, program_bytes
-    from offroad_seg_train.models import ModelConfig, NormalizedModel, build_model
+    from offroad_seg_train.models import NormalizedModel, build_model
+    from offroad_seg_train.training.recipe import load_recipe
 
     torch.manual_seed(0)
     if threads:
         torch.set_num_threads(threads)
     ontology = load_ontology("duality_desert")
     box, normalization = Letterbox(height, width), Normalization()
-    network = build_model(ModelConfig(name=model, backbone_weights="none"), ontology.n_classes)
+    config = load_recipe(model, ["model.backbone_weights=none"]).model
+    network = build_model(config, ontology.n_classes)
     module = NormalizedModel(network, normalization).eval().requires_grad_(False)
     image_HWC = gate_images(None, box, 1).images[0].image_HWC
     with tempfile.TemporaryDirectory() as folder:
