@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from offroad_seg.types import JsonDict
 
 RECORD_KEY = "offroad_seg"
+EPOCHS_KEY = "epochs_done"
 FORMAT = 1
 NETWORK_PREFIX = "network."
+# What `best.ckpt` holds: all that is needed for using the network, nothing that only training needs.
+BEST_KEYS = ("state_dict", "epoch", EPOCHS_KEY, RECORD_KEY, "pytorch-lightning_version")
 
 # What torch's restricted unpickler raises on bytes that are no checkpoint depends on the bytes.
 _DAMAGED = (
@@ -121,7 +124,7 @@ def load_checkpoint(path: Path) -> LoadedModel:
     # The weights come from the checkpoint: the backbone's own source is neither needed nor fetched.
     network = build_model(replace(model_config, backbone_weights="none", frozen=[]), ontology.n_classes)
     module = NormalizedModel(network, normalization)
-    _load_weights(module, data["state_dict"], path)
+    _load_weights(module, data, path)
     return LoadedModel(
         module=module.eval().requires_grad_(False),
         ontology=ontology,
@@ -131,7 +134,7 @@ def load_checkpoint(path: Path) -> LoadedModel:
         model_config=model_config,
         sha256=_sha256(path),
         name=str(record["name"]),
-        epoch=int(data.get("epoch", -1)) + 1,
+        epoch=epochs_done(data),
     )
 
 
@@ -169,14 +172,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return data
 
 
-def _load_weights(module: nn.Module, state: dict[str, Any], path: Path) -> None:
-    own = {
+def epochs_done(data: dict[str, Any]) -> int:
+    """Epochs of the run that a checkpoint's weights have seen."""
+    # Lightning's own "epoch" counts from 0, and anew in each phase.
+    return int(data.get(EPOCHS_KEY, data.get("epoch", -1) + 1))
+
+
+def network_state(data: dict[str, Any]) -> dict[str, Any]:
+    """The network's weights and buffers in a checkpoint, by their names in ``NormalizedModel``."""
+    return {
         name.removeprefix(NETWORK_PREFIX): value
-        for name, value in state.items()
+        for name, value in data["state_dict"].items()
         if name.startswith(NETWORK_PREFIX)
     }
+
+
+def _load_weights(module: nn.Module, data: dict[str, Any], path: Path) -> None:
     try:
-        module.load_state_dict(own)
+        module.load_state_dict(network_state(data))
     except RuntimeError as error:
         raise InputError(
             f"the weights do not fit the model that the checkpoint names: {str(error).splitlines()[-1].strip()}",

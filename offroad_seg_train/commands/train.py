@@ -52,6 +52,8 @@ def _accept_settings_anywhere(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print where the results are."""
+    from lightning.pytorch.utilities import rank_zero_only
+
     from offroad_seg.errors import InputError
     from offroad_seg_train.training.recipe import load_recipe, recipe_names
     from offroad_seg_train.training.run import train
@@ -68,8 +70,10 @@ def run(args: argparse.Namespace) -> int:
         )
     out = args.out if args.out is not None else Path("runs") / config.name
     result = train(config, out, resume=args.resume, overwrite=args.overwrite)
-    figure = "-" if result.best_miou is None else f"{result.best_miou:.4f}"
-    print(f"best validation miou {figure}: {result.best_checkpoint}")
+    if rank_zero_only.rank:
+        return 0
+    figure = "-" if result.best is None else f"{result.best:.4f}"
+    print(f"best validation {result.monitor} {figure}: {result.best_checkpoint}")
     print(f"metrics: {out / 'metrics.jsonl'}   curves: {out / 'curves.png'}")
     return 0
 

@@ -31,6 +31,11 @@ class SegmentationModel(nn.Module):
             module.requires_grad_(False)
             module.eval()
 
+    @property
+    def frozen_modules(self) -> list[nn.Module]:
+        """What ``freeze`` was given."""
+        return list(self._frozen)
+
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but frozen BatchNorm keeps using and never moves its statistics."""
         super().train(mode)

@@ -6,55 +6,56 @@ The run's folder::
     config.yaml               the recipe with every setting; `train --resume --out RUN` reads it
     metrics.jsonl             one line an epoch
     curves.png                loss, IoU, Dice, accuracy
-    checkpoints/best.ckpt     highest validation miou
+    tensorboard/              the same as it comes, with pictures
+    checkpoints/best.ckpt     the weights with the best figure (`monitor`, as a rule validation miou)
     checkpoints/last.ckpt     to go on from
 """
 
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from offroad_seg.errors import InputError
 from offroad_seg.image import Normalization
 from offroad_seg.resources import check_output, prepare_output, write_text
-from offroad_seg_train.checkpoint import make_record, read_checkpoint
+from offroad_seg_train.checkpoint import make_record, network_state, read_checkpoint
 from offroad_seg_train.data.augment import Augment
 from offroad_seg_train.losses import SegmentationLoss, class_weights
-from offroad_seg_train.models import NormalizedModel, build_model
+from offroad_seg_train.training.checkpoint_files import CheckpointFiles
 from offroad_seg_train.training.ema import EmaWeights
+from offroad_seg_train.training.fitting import fit, quiet_lightning
+from offroad_seg_train.training.hardware import build_trainer, choose_hardware
 from offroad_seg_train.training.loading import build_loader, plan_sampling
 from offroad_seg_train.training.module import SegmentationModule
+from offroad_seg_train.training.monitor import Monitor
+from offroad_seg_train.training.network import build_network
 from offroad_seg_train.training.opening import open_data
-from offroad_seg_train.training.recipe import dump, load_recipe
+from offroad_seg_train.training.phases import phases_of
+from offroad_seg_train.training.recipe import dump
 from offroad_seg_train.training.recorder import Recorder
+from offroad_seg_train.training.resume import Progress, check_same, find_progress
+from offroad_seg_train.training.tracking import Tracking, build_loggers, finish
+from offroad_seg_train.training.warm_start import load_initial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from offroad_seg.image import Letterbox
     from offroad_seg.ontology import Ontology
+    from offroad_seg_train.models import NormalizedModel
     from offroad_seg_train.training.config import TrainConfig
     from offroad_seg_train.training.frames import Frames
+    from offroad_seg_train.training.hardware import Hardware
+    from offroad_seg_train.training.phases import Phase
 
 log = logging.getLogger(__name__)
-
-# Settings that do not change what is learned: a resumed run may differ in them.
-_FREE_SETTINGS = {
-    ("data", "root"),
-    ("data", "val_root"),
-    ("data", "workers"),
-    ("data", "cache_gib"),
-    ("device",),
-}
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,30 @@ class TrainResult:
     """What a run left.
 
     Attributes:
-        best_checkpoint: The weights with the highest validation ``miou``.
-        best_miou: That figure; None where no validation pixel was labelled.
+        best_checkpoint: The weights with the best figure.
+        monitor: Which figure that is.
+        best: Its value; None where no validation pixel was labelled.
         rows: The lines of ``metrics.jsonl``.
     """
 
     best_checkpoint: Path
-    best_miou: float | None
+    monitor: str
+    best: float | None
     rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What all phases of a run share."""
+
+    config: TrainConfig
+    hardware: Hardware
+    ontology: Ontology
+    letterbox: Letterbox
+    train_frames: Frames
+    val_frames: Frames
+    loss: SegmentationLoss
+    recorder: Recorder
 
 
 def train(
@@ -93,76 +110,150 @@ def train(
 
     Raises:
         InputError: The folder is not empty, the data cannot be used, or a resumed run's settings differ.
-        OffroadSegError: The loss became infinite or NaN.
+        OffroadSegError: The loss became infinite or NaN, or a checkpoint could not be written.
     """
-    _quiet_lightning()
-    start = _start_epoch(config, run) if resume else 0
-    if not resume:
+    quiet_lightning()
+    hardware = choose_hardware(config)
+    # Of several processes, the first speaks and writes.
+    show = show and hardware.is_first
+    if not hardware.is_first:
+        logging.getLogger().setLevel(logging.ERROR)
+    progress = find_progress(config, run) if resume else Progress()
+    if not resume and hardware.is_first:
         check_output(run, overwrite=overwrite)
     lightning.seed_everything(config.seed, verbose=False)
-    gpu = _use_gpu(config.device)
 
+    monitor = Monitor(config.monitor)
     ontology, letterbox, train_frames, val_frames = open_data(config.data, config.seed, show=show)
     log.info("%d images to train on, %d to validate on", len(train_frames), len(val_frames))
-    weights_N, focus = plan_sampling(train_frames, ontology.n_classes, config.sampling, show=show)
+    monitor.check_classes(ontology.names)
+    recorder = Recorder(run, monitor, config.early_stopping, config.epochs)
+    if progress.epochs:
+        check_same(progress.checkpoint, config.model, ontology, recorder.last_path)
+        recorder.load_state_dict(progress.checkpoint["callbacks"][recorder.state_key])
+    loss = _build_loss(config, train_frames, ontology, show=show)
+    shared = Ingredients(config, hardware, ontology, letterbox, train_frames, val_frames, loss, recorder)
+
+    # Phases that are done are the first ones; a finished run has none left.
+    phases = [phase for phase in phases_of(config) if not recorder.is_done(phase)]
+    network = _first_network(shared, phases[0], progress) if phases else None
+    loggers = build_loggers(config, run)
+
+    # Everything that can be wrong has been tried: only now is an old run replaced.
+    if not resume and hardware.is_first:
+        prepare_output(run, overwrite=overwrite)
+        write_text(run / "config.yaml", dump(config))
+    try:
+        for phase in phases:
+            network = network or _next_network(shared, phase)
+            tracking = Tracking(recorder, config, ontology)
+            _run_phase(shared, phase, network, [tracking, *callbacks], loggers, show=show)
+            network = None
+    finally:
+        finish(loggers)
+    if hardware.is_first:
+        recorder.write(curves=True)
+    return TrainResult(recorder.best_path, config.monitor, recorder.best, recorder.rows)
+
+
+def _first_network(shared: Ingredients, phase: Phase, progress: Progress) -> NormalizedModel:
+    """The network of the phase that a run begins or goes on with."""
+    config, recorder = shared.config, shared.recorder
+    if phase.index and not recorder.rows_of(phase):
+        return _next_network(shared, phase)
+    # A resumed run takes every weight from its checkpoint.
+    given = not progress.epochs and config.init_from is None
+    network = build_network(config, phase.model, shared.ontology, shared.hardware, fetch=given)
+    if not progress.epochs and config.init_from is not None:
+        load_initial(network, config.model, shared.ontology, Path(config.init_from))
+    return network
+
+
+def _next_network(shared: Ingredients, phase: Phase) -> NormalizedModel:
+    """The network of a later phase, with the weights of the best or last epoch before it."""
+    network = build_network(shared.config, phase.model, shared.ontology, shared.hardware, fetch=False)
+    recorder = shared.recorder
+    path = recorder.best_path if phase.start == "best" else recorder.last_path
+    network.load_state_dict(network_state(read_checkpoint(path)))
+    log.info("phase %d of %d begins with %s", phase.index + 1, phase.count, path.name)
+    return network
+
+
+def _run_phase(
+    shared: Ingredients,
+    phase: Phase,
+    network: NormalizedModel,
+    callbacks: list[lightning.Callback],
+    loggers: list[lightning.loggers.Logger],
+    *,
+    show: bool,
+) -> None:
+    config, hardware, recorder = shared.config, shared.hardware, shared.recorder
+    done, before = len(recorder.rows_of(phase)), recorder.epochs_before(phase)
+    weights_N, focus = plan_sampling(
+        shared.train_frames, shared.ontology.n_classes, config.sampling, show=show
+    )
     train_loader = build_loader(
-        train_frames,
+        shared.train_frames,
         batch_size=config.batch_size,
         workers=config.data.workers,
         seed=config.seed,
-        augment=Augment(config.augment, letterbox, focus),
-        epoch=start,
-        pin=gpu,
+        augment=Augment(config.augment, shared.letterbox, focus),
+        epoch=before + done,
+        pin=hardware.gpu,
         weights_N=weights_N,
         epoch_images=config.sampling.epoch_images,
+        rank=hardware.rank,
+        world_size=hardware.world,
     )
     val_loader = build_loader(
-        val_frames, batch_size=config.batch_size, workers=min(config.data.workers, 2), pin=gpu
+        shared.val_frames,
+        batch_size=config.batch_size,
+        workers=min(config.data.workers, 2),
+        pin=hardware.gpu,
+        rank=hardware.rank,
+        world_size=hardware.world,
     )
-
-    normalization = Normalization()
-    # A resumed run takes every weight from its checkpoint.
-    source = config.model if start == 0 else replace(config.model, backbone_weights="none")
-    network = NormalizedModel(build_model(source, ontology.n_classes), normalization)
-    # A tenth faster on a CPU, and what tensor cores want.
-    network.to(memory_format=torch.channels_last)
+    # Lightning also steps at an epoch's end, where fewer batches are left.
+    steps_per_epoch = -(-len(train_loader) // config.accumulate)
+    recorder.begin(phase, steps_per_epoch)
     module = SegmentationModule(
         network,
-        _build_loss(config, train_frames, ontology, show=show),
+        shared.loss,
         config,
-        ontology.names,
+        phase,
+        before,
+        shared.ontology.names,
         make_record(
             name=config.name,
             model=config.model,
-            ontology=ontology,
-            letterbox=letterbox,
-            normalization=normalization,
+            ontology=shared.ontology,
+            letterbox=shared.letterbox,
+            normalization=Normalization(),
             config=asdict(config),
         ),
-        steps_per_epoch=len(train_loader),
+        steps_per_epoch,
+        recorder.monitor,
+        lambda: recorder.monitor.values(recorder.rows_of(phase)),
     )
-
-    # Everything that can be wrong has been tried: only now is an old run replaced.
-    if not resume:
-        prepare_output(run, overwrite=overwrite)
-        write_text(run / "config.yaml", dump(config))
-    recorder = Recorder(run)
-    trainer = _build_trainer(config, [recorder, *callbacks], gpu=gpu, show=show)
-    _log_plan(network.model, config, gpu=gpu, start=start)
-    try:
-        trainer.fit(
-            module,
-            train_loader,
-            val_loader,
-            ckpt_path=str(recorder.last_path) if start else None,
-            weights_only=True if start else None,
-        )
-    except SystemExit:
-        # Lightning's answer to Ctrl-C; it also switches further ones off.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from None
-    recorder.write(curves=True)
-    return TrainResult(recorder.best_path, recorder.best, recorder.rows)
+    # A bar that moves makes no sense in a log: the recorder's line for each epoch does.
+    bar = show and sys.stderr.isatty()
+    trainer = build_trainer(
+        config,
+        hardware,
+        [
+            *([EmaWeights(config.ema)] if config.ema.decay else []),
+            recorder,
+            *callbacks,
+            *([TQDMProgressBar(refresh_rate=5, leave=False)] if bar else []),
+        ],
+        epochs=phase.epochs,
+        bar=bar,
+        loggers=loggers,
+        plugins=[CheckpointFiles()],
+    )
+    _log_plan(network, config, phase, hardware, before + done)
+    fit(trainer, module, train_loader, val_loader, recorder.last_path if done else None)
 
 
 def _build_loss(config: TrainConfig, frames: Frames, ontology: Ontology, *, show: bool) -> SegmentationLoss:
@@ -174,100 +265,28 @@ def _build_loss(config: TrainConfig, frames: Frames, ontology: Ontology, *, show
             f"{name} {w:.2f}" for name, w in zip(ontology.names, weights.tolist(), strict=True)
         )
         log.info("class weights: %s", listed)
+        if absent := [name for name, count in zip(ontology.names, pixels, strict=True) if not count]:
+            log.warning(
+                "no training pixel of %s: their class weight is 1, and the network cannot learn them",
+                ", ".join(absent),
+            )
     return SegmentationLoss(config.loss, weights)
 
 
-def _build_trainer(
-    config: TrainConfig, callbacks: list[lightning.Callback], *, gpu: bool, show: bool
-) -> lightning.Trainer:
-    if config.ema.decay:
-        callbacks.append(EmaWeights(config.ema))
-    # A bar that moves makes no sense in a log: the recorder's line for each epoch does.
-    bar = show and sys.stderr.isatty()
-    if bar:
-        callbacks.append(TQDMProgressBar(refresh_rate=5, leave=False))
-    return lightning.Trainer(
-        accelerator="gpu" if gpu else "cpu",
-        devices=1,
-        max_epochs=config.epochs,
-        precision=config.precision,  # type: ignore[arg-type]
-        gradient_clip_val=config.clip or None,
-        callbacks=callbacks,
-        # Checkpoints, metrics and curves are the recorder's.
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        benchmark=gpu,
-    )
-
-
-def _start_epoch(config: TrainConfig, run: Path) -> int:
-    """The epoch to go on with; 0 where no epoch was finished."""
-    recorded = run / "config.yaml"
-    if not recorded.is_file():
-        raise InputError(
-            "there is no run to resume",
-            where=str(run),
-            mend="give the folder of a run, or leave --resume out",
-        )
-    old, new = _flatten(asdict(load_recipe(recorded))), _flatten(asdict(config))
-    changed = [key for key in new if key not in _FREE_SETTINGS and new[key] != old.get(key)]
-    if changed:
-        listed = "; ".join(f"{'.'.join(key)} was {old.get(key)!r}, is {new[key]!r}" for key in changed)
-        raise InputError(
-            f"a resumed run goes on with its own settings, but: {listed}",
-            where=str(recorded),
-            mend="leave these out, or start a new run in another folder",
-        )
-    last = run / "checkpoints" / "last.ckpt"
-    if not last.exists():
-        log.info("the run was ended before its first epoch was done: it starts from the beginning")
-        return 0
-    # A file that cannot be read is found here, before anything else is done.
-    return int(read_checkpoint(last)["epoch"]) + 1
-
-
-def _flatten(settings: dict[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    flat: dict[tuple[str, ...], Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, (*above, key))
-        else:
-            flat[(*above, key)] = value
-    return flat
-
-
-def _use_gpu(device: str) -> bool:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("torch finds no CUDA device", where="device", mend="device=cpu, or mend the driver")
-    return device != "cpu" and torch.cuda.is_available()
-
-
-def _log_plan(model: torch.nn.Module, config: TrainConfig, *, gpu: bool, start: int) -> None:
-    total = sum(p.numel() for p in model.parameters())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    where = torch.cuda.get_device_name() if gpu else f"CPU ({torch.get_num_threads()} threads)"
+def _log_plan(
+    network: NormalizedModel, config: TrainConfig, phase: Phase, hardware: Hardware, done: int
+) -> None:
+    total = sum(p.numel() for p in network.parameters())
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    part = f"phase {phase.index + 1} of {phase.count}: " if phase.count > 1 else ""
     log.info(
-        "%s: %.2f M parameters, %.2f M of them trained; %s, %s",
+        "%s%s: %.2f M parameters, %.2f M of them trained; %s, %s",
+        part,
         config.model.name,
         total / 1e6,
         trained / 1e6,
-        where,
-        config.precision,
+        hardware.describe(),
+        hardware.precision,
     )
-    if start:
-        log.info("going on after epoch %d of %d", start, config.epochs)
-
-
-def _quiet_lightning() -> None:
-    """Keep Lightning's tips and advice about defaults out of the user's log; its errors still raise."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # It deprecates its own calls, and advises workers where the frames are in memory.
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
-    warnings.filterwarnings(
-        "ignore", message=".*(does not have many workers|in eval mode at the start of training).*"
-    )
+    if done:
+        log.info("going on after epoch %d of %d", done, config.epochs)

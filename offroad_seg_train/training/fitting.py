@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calling Lightning so that a run ends as a command should: Ctrl-C, a dead process, words instead of tips."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import lightning.pytorch as lightning
+    from torch.utils.data import DataLoader
+
+
+def fit(
+    trainer: lightning.Trainer,
+    module: lightning.LightningModule,
+    train_loader: DataLoader[Any],
+    val_loader: DataLoader[Any],
+    checkpoint: Path | None,
+) -> None:
+    """``Trainer.fit``.
+
+    Args:
+        trainer: Lightning's.
+        module: What is trained.
+        train_loader: Batches to train on.
+        val_loader: Batches to validate on.
+        checkpoint: Where to go on from.
+
+    Raises:
+        KeyboardInterrupt: The user ended it.
+    """
+    try:
+        trainer.fit(
+            module,
+            train_loader,
+            val_loader,
+            ckpt_path=None if checkpoint is None else str(checkpoint),
+            weights_only=None if checkpoint is None else True,
+        )
+    except SystemExit:
+        # Lightning's answer to Ctrl-C; it also switches further ones off.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
+    except BaseException:
+        _end_other_processes(trainer)
+        raise
+
+
+def _end_other_processes(trainer: lightning.Trainer) -> None:
+    """Processes that wait for this one in a barrier would wait for half an hour."""
+    launcher = trainer.strategy.launcher
+    if launcher is not None:
+        launcher.kill(signal.SIGTERM)
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning's tips and advice about defaults out of the user's log; its errors still raise."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # It deprecates its own calls, and advises workers where the frames are in memory.
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings(
+        "ignore", message=".*(does not have many workers|in eval mode at the start of training).*"
+    )
