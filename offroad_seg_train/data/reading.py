@@ -81,6 +81,9 @@ def read_mask(path: Path, *, colors: bool = False) -> NDArray[np.generic]:
         raise DataError(
             f"the mask cannot be decoded: {error}", where=str(path), mend="copy or make the file again"
         ) from None
+    if raw.ndim == 3 and not colors and (raw[..., :3] == raw[..., :1]).all():
+        # Grey values that some tool saved three times over.
+        raw = raw[..., 0]
     if raw.ndim != 2 and not colors:
         raise DataError(
             f"a mask of {mode} colours; one channel of class values is expected",

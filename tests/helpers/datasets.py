@@ -158,11 +158,13 @@ def write_ai4mars_published(root: Path) -> FakeSet:
     for i in range(5):
         stem, part = MSL.format(i, i // 2), "test" if i == 4 else "train"
         mask = f"labels/test/masked-gold-min3-100agree/{stem}_merged" if i == 4 else f"labels/train/{stem}"
-        made.draw(stem, f"msl/images/edr/{stem}.JPG", f"msl/{mask}.png", "grey", part)
-    loose = root / "msl" / "labels" / "test" / "masked-gold-min1-100agree"
-    loose.mkdir()
-    Image.new("L", (WIDTH, HEIGHT), 0).save(loose / f"{MSL.format(4, 2)}_merged.png")
-    Image.new("L", (WIDTH, HEIGHT), 9).save(root / "msl" / "images" / "edr" / f"{MSL.format(99, 9)}.JPG")
+        made.draw(stem, f"msl/ncam/images/edr/{stem}.JPG", f"msl/ncam/{mask}.png", "grey", part)
+    # Weaker labels of the same test image, an image that nobody labelled, another rover.
+    test, stem = "msl/ncam/labels/test", MSL.format(4, 2)
+    for other in (f"{test}/masked-gold-min1-100agree/{stem}_merged.png", "mer/labels/train/2n_merged.png"):
+        (root / other).parent.mkdir(parents=True)
+        Image.new("L", (WIDTH, HEIGHT), 0).save(root / other)
+    Image.new("L", (WIDTH, HEIGHT), 9).save(root / "msl/ncam/images/edr" / f"{MSL.format(99, 9)}.JPG")
     return made
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layout of AI4Mars, Curiosity's (MSL) share.
+"""Layout of AI4Mars: Curiosity's navigation cameras (MSL, ncam), the share that most work is done on.
 
-- as published: ``…/images/edr/STEM.JPG``, ``…/labels/train/STEM.png``, and the experts' labels of the test images
-  ``…/labels/test/masked-gold-min3-100agree/STEM_merged.png`` (where all three agree; ``min1`` and ``min2`` lie beside)
+- as published: ``msl/ncam/images/edr/STEM.JPG`` and ``msl/ncam/labels/train/STEM.png``; the experts' labels of the test
+  images are ``msl/ncam/labels/test/masked-gold-min3-100agree/STEM_merged.png``, where all three agree (``min1`` and
+  ``min2`` lie beside). Older archives have no ``ncam``. Other rovers and cameras have other folders: passed over.
 - sorted: ``…/images/STEM.jpg`` and ``…/masks/STEM.png`` (8-bit)
 """
 
@@ -32,17 +33,22 @@ def _collect(found: Survey) -> Frames:
 def _published(found: Survey) -> Frames:
     # Not every image was labelled.
     frames = Frames(partly_labelled=True)
+    labelled = False
     for folder in found.named("edr"):
         for path in found.pictures(folder):
             frames.add_image(path.stem, found.path(path))
-    train = [folder for folder in found.named("train") if folder.parent.name == "labels"]
-    gold = next((folders for name in _GOLD if (folders := found.named(name))), [])
-    if not (train or gold):
-        raise DataError("the folder labels/train is missing", where=str(found.root))
-    for part, folders in (("train", train), ("test", gold)):
-        for folder in folders:
-            for path in found.pictures(folder):
+        labels = folder.parent.parent / "labels"
+        gold = next(
+            (labels / "test" / name for name in _GOLD if labels / "test" / name in found.folders), None
+        )
+        for part, place in (("train", labels / "train"), ("test", gold)):
+            if place is None or place not in found.folders:
+                continue
+            labelled = True
+            for path in found.pictures(place):
                 frames.add_mask(path.stem.removesuffix("_merged"), found.path(path), part)
+    if not labelled:
+        raise DataError("the folder labels/train is missing", where=str(found.root))
     return frames
 
 

@@ -143,7 +143,7 @@ def test_bad_pairs_are_refused_when_read(duality: Path) -> None:
     cv2.imwrite(str(mask), np.full((30, 52), 4321, np.uint16))
     with pytest.raises(OntologyError, match=r"4321 \(1560 pixels\)"):
         dataset[0]
-    cv2.imwrite(str(mask), np.zeros((30, 52, 3), np.uint8))
+    cv2.imwrite(str(mask), np.full((30, 52, 3), (1, 2, 3), np.uint8))
     with pytest.raises(DataError, match="one channel"):
         dataset[0]
 
