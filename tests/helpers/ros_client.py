@@ -39,12 +39,13 @@ class Client:
 
     Args:
         listen: Which of labels, confidence and overlay to subscribe to; costmap and diagnostics always.
+        namespace: Of its topics.
     """
 
-    def __init__(self, listen: tuple[str, ...] = ("labels", "confidence")) -> None:
+    def __init__(self, listen: tuple[str, ...] = ("labels", "confidence"), namespace: str = "") -> None:
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
-        self.node = rclpy.create_node("test_vehicle", context=self._context)
+        self.node = rclpy.create_node("test_vehicle", context=self._context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.got: dict[str, list[Any]] = {name: [] for name in (*_TOPICS, "costmap", "diagnostics")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.errors import CameraError, OffroadSegError, TransformError
@@ -16,7 +16,11 @@ from offroad_seg.segmenter import NetworkSegmentation, Segmenter, check_view
 from offroad_seg.types import Perception
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from offroad_seg.bundle import Bundle
+    from offroad_seg.mapping.cloud import GroundCloud
     from offroad_seg.mapping.projector import Projector
     from offroad_seg.mapping.rolling import RollingCostmap
     from offroad_seg.ontology import Cost
@@ -42,6 +46,7 @@ class PerceptionPipeline:
         in_base_frame: The costmap is in the base frame, each frame by itself: no odometry is needed, though its
             attitude levels the plane where there is one.
         slope_time: Seconds over which the vehicle's tilt becomes the ground's; see ``GroundSlope``.
+        cloud: Puts pixels on the ground for ``points``; None gives none.
     """
 
     def __init__(
@@ -52,8 +57,11 @@ class PerceptionPipeline:
         *,
         in_base_frame: bool = False,
         slope_time: float = 1.0,
+        cloud: GroundCloud | None = None,
     ) -> None:
         self.segmenter = segmenter
+        self.cloud = cloud
+        self._up_3: NDArray[np.float64] | None = None
         self.projector = projector
         self.costmap = costmap
         self._in_base_frame = in_base_frame
@@ -111,6 +119,27 @@ class PerceptionPipeline:
             except (CameraError, TransformError) as error:
                 reason = error.one_line()
         return Perception(segmentation, observation, costmap, timings, reason)
+
+    def points(
+        self,
+        frame: Frame,
+        segmentation: Segmentation,
+        base_T_camera: Transform,
+        odom_T_base: Transform | None = None,
+    ) -> NDArray[Any] | None:
+        """The ground points of labelled pixels, aligned with the labels; after ``map`` of the same frame.
+
+        Returns:
+            ``mapping.cloud.POINT`` (H, W) in the optical frame, a kept buffer; None without a costmap or calibration.
+
+        Raises:
+            CameraError: The calibration does not fit the image.
+            TransformError: The pose leaves no ground to look at.
+        """
+        if self.cloud is None or frame.camera is None:
+            return None
+        camera = frame.camera.scaled(*segmentation.labels_HW.shape)
+        return self.cloud.points(segmentation, camera, base_T_camera, odom_T_base, self._up_3)
 
     def reset(self) -> None:
         """Forget the past: after the clock jumped back, or when another log begins."""
@@ -177,6 +206,7 @@ class PerceptionPipeline:
             if (camera.height, camera.width) == frame.image_HWC.shape[:2]:
                 segmentation, camera = small, camera.scaled(*small.labels_HW.shape)
         up_3 = None if odom_T_base is None else self._slope.update(odom_T_base, frame.stamp_ns)
+        self._up_3 = up_3
         observation = self.projector.project(
             segmentation,
             camera,
@@ -240,4 +270,5 @@ def build_pipeline(
         costmap,
         in_base_frame=settings.in_base_frame,
         slope_time=settings.slope_time,
+        cloud=None if projector is None else settings.cloud(bundle.ontology),
     )

@@ -28,7 +28,7 @@ def test_the_parameter_file_holds_every_parameter_with_its_default(repo_root):
             if isinstance(value, dict):
                 yield from flat(value, f"{prefix}{key}.")
             else:
-                yield prefix + key, value
+                yield prefix + key, tuple(value) if isinstance(value, list) else value
 
     data = yaml.safe_load((repo_root / "config/perception.yaml").read_text(encoding="utf-8"))
     given = dict(flat(data["/**"]["ros__parameters"]))
@@ -105,3 +105,32 @@ def test_a_mount_is_never_identity_by_default():
     assert Settings(mount_z=1.2, mount_pitch=0.1).mount() == (0, 0, 1.2, 0, 0.1, 0)
     with pytest.raises(InputError, match=r"camera_mount\.z"):
         Settings(mount_x=0.5).mount()
+
+
+@pytest.mark.parametrize("value", [[640, 360], (640, 360)])
+def test_a_size_is_two_whole_numbers(value):
+    assert Settings.from_values({"output_size": check_value(RULES["output_size"], value)}).size_of_labels == (
+        640,
+        360,
+    )
+
+
+@pytest.mark.parametrize("value", [[], [0, 0]])
+def test_no_size_is_the_images_own(value):
+    assert (
+        Settings.from_values({"output_size": check_value(RULES["output_size"], value)}).size_of_labels is None
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [[640], [640, 0], [640, 360, 3], [640.0, 360.0], [-1, 5], [9000, 5], "640", 640]
+)
+def test_what_is_no_size_is_refused(value):
+    with pytest.raises(InputError, match="output_size"):
+        check_value(RULES["output_size"], value)
+
+
+def test_a_rotation_is_a_quarter_turn():
+    assert check_value(RULES["camera_rotation"], 270) == 270
+    with pytest.raises(InputError, match="0, 90, 180, 270"):
+        check_value(RULES["camera_rotation"], 45)

@@ -157,8 +157,10 @@ class GroundCloud:
 
 
 def _clear_sides(foot: NDArray[np.bool_], standing_HW: NDArray[np.bool_]) -> None:
-    """Take out what is no foot but the side of a thing, which leans outwards in the image: beside it the thing goes on
-    below. The ground seen past a side is far behind it."""
+    """Take out what is no foot but the side of a thing, which leans outwards in the image.
+
+    Beside such a pixel the thing goes on below; the ground that is seen past a side is far behind it.
+    """
     height, width = standing_HW.shape
     if height <= _SIDE_ROWS:
         return

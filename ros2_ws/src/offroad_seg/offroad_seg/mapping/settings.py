@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import InputError
+from offroad_seg.mapping.cloud import GroundCloud
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.mapping.ground_plane import GroundPlaneProjector
 from offroad_seg.mapping.rolling import RollingCostmap, unlabelled_value
@@ -115,6 +116,15 @@ class PipelineSettings:
             shadow=self.shadow,
             min_standing_px=self.min_standing_px,
             keep_unlabelled=unlabelled_value(self.unlabelled_cost) != COST_UNKNOWN,
+        )
+
+    def cloud(self, ontology: Ontology) -> GroundCloud:
+        """What puts single pixels on the ground, by the same settings as the projector."""
+        return GroundCloud(
+            ontology,
+            max_range=self.max_range,
+            min_confidence=self.min_confidence,
+            ground_height=self.ground_height,
         )
 
     def costmap(self, ontology: Ontology) -> RollingCostmap:

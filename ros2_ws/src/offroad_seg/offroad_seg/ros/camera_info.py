@@ -6,6 +6,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from sensor_msgs.msg import CameraInfo
+
 from offroad_seg.errors import CameraError
 from offroad_seg.sensor_messages import camera_from_info
 
@@ -62,9 +65,35 @@ class CalibrationCache:
                 raise self._result
             return self._result
 
+    def scaled_info(self, height: int, width: int, header: Any) -> CameraInfo | None:
+        """A CameraInfo that fits results of this size, in which ROI and binning are already applied.
+
+        K, D and the model are the camera's; R is the driver's; P is the driver's, moved and scaled alike, with its
+        fourth column, which holds focal length times baseline. None while there is no usable calibration.
+
+        Args:
+            height: Rows of the results.
+            width: Columns.
+            header: The image's header.
+        """
+        with self._lock:
+            message, camera = self._message, self._result
+        if message is None or camera is None or isinstance(camera, CameraError):
+            return None
+        scaled = camera.scaled(height, width)
+        # Both map K's numbers alike: x' = ratio · x + shift.
+        ratio_x, ratio_y = scaled.fx / message.k[0], scaled.fy / message.k[4]
+        p = np.array(message.p, np.float64).reshape(3, 4)
+        p[0] = ratio_x * p[0] + (scaled.cx - ratio_x * message.k[2]) * p[2]
+        p[1] = ratio_y * p[1] + (scaled.cy - ratio_y * message.k[5]) * p[2]
+        info = CameraInfo(header=header, height=height, width=width)
+        info.distortion_model, info.d = scaled.model, list(scaled.D)
+        info.k, info.r, info.p = scaled.K_33.ravel(), message.r, p.ravel()
+        return info
+
 
 def _content(message: Any) -> tuple[Any, ...]:
-    """Everything in a CameraInfo that the model depends on; as bytes, so that NaN equals NaN."""
+    """Everything in a CameraInfo that results depend on; as bytes, so that NaN equals NaN."""
     roi = message.roi
     return (
         message.header.frame_id,
@@ -73,6 +102,8 @@ def _content(message: Any) -> tuple[Any, ...]:
         message.distortion_model,
         bytes(memoryview(message.d)),
         bytes(memoryview(message.k)),
+        bytes(memoryview(message.r)),
+        bytes(memoryview(message.p)),
         message.binning_x,
         message.binning_y,
         (roi.x_offset, roi.y_offset, roi.width, roi.height),

@@ -82,9 +82,13 @@ class FrameProcessor:
             segmentation = self._segment(frame)
             if segmentation is None or generation != self._generation:
                 return
-            self._around.outputs.publish_segmentation(frame, segmentation, message.header)
+            outputs = self._around.outputs
+            outputs.publish_segmentation(frame, segmentation, message.header)
+            height, width = segmentation.labels_HW.shape
+            calibration = self._around.calibration
+            outputs.nav.publish_camera_info(lambda: calibration.scaled_info(height, width, message.header))
             self._around.statistics.event("labels")
-            self._map(frame, segmentation, generation)
+            self._map(frame, segmentation, generation, message.header)
         finally:
             took_s = time.monotonic() - started
             # Slowly forgets a long frame, such as the first one.
@@ -133,13 +137,14 @@ class FrameProcessor:
         self._around.statistics.sample("mean_confidence", segmentation.mean_confidence)
         return segmentation
 
-    def _map(self, frame: Frame, segmentation: Segmentation, generation: int) -> None:
+    def _map(self, frame: Frame, segmentation: Segmentation, generation: int, header: Any) -> None:
         if frame.camera is None or (poses := self._poses(frame)) is None:
             return
         try:
             perception = self._around.pipeline.map(
                 frame, segmentation, poses.base_T_camera, poses.odom_T_base
             )
+            self._publish_points(frame, segmentation, poses, header)
         except OffroadSegError as error:
             self._drop("costmap", "no_costmap", error.one_line())
             return
@@ -163,6 +168,16 @@ class FrameProcessor:
         self._around.health.clear("costmap")
         self._around.statistics.event("costmap")
         self._around.statistics.sample("unknown_share", float(np.mean(costmap.cost_HW == COST_UNKNOWN)))
+
+    def _publish_points(self, frame: Frame, segmentation: Segmentation, poses: Poses, header: Any) -> None:
+        nav = self._around.outputs.nav
+        if not nav.wants_points:
+            return
+        started = time.monotonic()
+        points_HW = self._around.pipeline.points(frame, segmentation, poses.base_T_camera, poses.odom_T_base)
+        if points_HW is not None:
+            nav.publish_points(points_HW, header)
+            self._around.statistics.sample("points_ms", 1e3 * (time.monotonic() - started))
 
     def _poses(self, frame: Frame) -> Poses | None:
         started = time.monotonic()

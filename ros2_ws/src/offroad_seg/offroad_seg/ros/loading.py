@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from offroad_seg.bundle import Bundle
 from offroad_seg.errors import BundleError
+from offroad_seg.grouping import Grouping
 from offroad_seg.pipeline import PerceptionPipeline, PipelineSettings, build_pipeline
 from offroad_seg.types import COST_LETHAL, COST_UNKNOWN
 
@@ -74,7 +75,20 @@ def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> Pipeli
         base_frame=settings.base_frame,
         class_cost=class_cost,
         unlabelled_cost=words.get(unlabelled, unlabelled),
+        output_size=settings.size_of_labels,
+        rotation=settings.camera_rotation,
     )
+
+
+def load_grouping(settings: Settings, ontology: Ontology) -> Grouping | None:
+    """The grouping of classes in ``labels``, where one is given.
+
+    Raises:
+        InputError: It cannot be read, or does not fit the bundle's classes.
+    """
+    if not settings.label_grouping:
+        return None
+    return Grouping.load(Path(settings.label_grouping).expanduser(), ontology)
 
 
 def describe(pipeline: PerceptionPipeline) -> dict[str, str]:

@@ -97,6 +97,32 @@ def grid_message(costmap: Costmap) -> OccupancyGrid:
     return msg
 
 
+# OccupancyGrid 1–98 against costmap_2d 1–252, and 99, 100 against 253 inscribed, 254 lethal: the inverse of
+# nav2_costmap_2d's Costmap2DPublisher, which writes 1 + 97 (cost − 1) / 251. −1 becomes 255, no information.
+_RAW_256 = np.full(256, 255, np.uint8)
+_RAW_256[0] = 0
+_RAW_256[1:99] = np.ceil(1 + (np.arange(1, 99) - 1) * 251 / 97)  # up: that one divides whole numbers
+_RAW_256[99:101] = (253, 254)
+
+
+def raw_costmap_message(costmap: Costmap, kind: Any) -> Any:
+    """nav2_msgs/Costmap of a costmap; ``kind`` is that message class.
+
+    Raises:
+        ValueError: As ``grid_message``.
+    """
+    grid = grid_message(costmap)
+    data = array.array("B")
+    data.frombytes(_RAW_256[np.ascontiguousarray(costmap.cost_HW).view(np.uint8)].tobytes())
+    msg = kind(header=grid.header, data=data)
+    msg.metadata.map_load_time = msg.metadata.update_time = grid.header.stamp
+    msg.metadata.layer = "perception"
+    msg.metadata.resolution = grid.info.resolution
+    msg.metadata.size_x, msg.metadata.size_y = grid.info.width, grid.info.height
+    msg.metadata.origin = grid.info.origin
+    return msg
+
+
 def pose_transform(pose: Any) -> Transform:
     """geometry_msgs/Pose → Transform.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -15,11 +16,13 @@ from sensor_msgs.msg import Image
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.overlay import overlay_image
 from offroad_seg.ros.messages import ImageWriter, grid_message
+from offroad_seg.ros.nav_outputs import NavOutputs
 from offroad_seg.types import COST_UNKNOWN, Costmap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from offroad_seg.grouping import Grouping
     from offroad_seg.ontology import Ontology
     from offroad_seg.ros.settings import Settings
     from offroad_seg.types import Frame, GridSpec, Segmentation
@@ -40,16 +43,23 @@ LATCHED_QOS = QoSProfile(
 
 
 class Outputs:
-    """Publishes labels, confidence, overlay and costmap.
+    """Publishes labels, confidence, overlay and costmap, and what Nav2 takes beside them.
 
     Args:
         node: The lifecycle node that owns the publishers.
         ontology: For the overlay's colours.
         settings: Size and frame of the costmap.
+        grouping: Merges classes in ``labels``; None leaves them.
+
+    Attributes:
+        nav: The topics that Nav2's layers take beside these.
     """
 
-    def __init__(self, node: Any, ontology: Ontology, settings: Settings) -> None:
-        self._node, self._ontology, self._settings = node, ontology, settings
+    def __init__(
+        self, node: Any, ontology: Ontology, settings: Settings, grouping: Grouping | None = None
+    ) -> None:
+        self._node, self._ontology, self._settings, self._grouping = node, ontology, settings, grouping
+        self.nav = NavOutputs(node, IMAGE_QOS, LATCHED_QOS)
         overrides = QoSOverridingOptions.with_default_policies()
         make = node.create_lifecycle_publisher
         self._labels = make(Image, "labels", IMAGE_QOS, qos_overriding_options=overrides)
@@ -67,17 +77,24 @@ class Outputs:
         """Remove the publishers; the latched costmap goes with them."""
         for publisher in (self._labels, self._confidence, self._overlay, self._costmap):
             self._node.destroy_lifecycle_publisher(publisher)
+        self.nav.destroy()
+
+    def announce(self, now_ns: int) -> None:
+        """What the labels are called, for all who come later."""
+        names = self._ontology.names if self._grouping is None else self._grouping.names
+        self.nav.publish_names(names, self._settings.grid_frame, now_ns, self._settings.min_confidence)
 
     def publish_segmentation(self, frame: Frame, segmentation: Segmentation, header: Any) -> None:
         """Labels, confidence and overlay with the image's own header, each where somebody listens."""
-        for name, publisher, image in (
-            ("labels", self._labels, segmentation.labels_HW),
-            ("confidence", self._confidence, segmentation.confidence_HW),
-        ):
-            if publisher.get_subscription_count() > 0:
-                publisher.publish(self._writers[name].message(image, header))
+        if self._labels.get_subscription_count() > 0:
+            labels_HW = segmentation.labels_HW
+            if self._grouping is not None:
+                labels_HW = self._grouping.apply(labels_HW)
+            self._labels.publish(self._writers["labels"].message(labels_HW, header))
+        if self._confidence.get_subscription_count() > 0:
+            self._confidence.publish(self._writers["confidence"].message(segmentation.confidence_HW, header))
         if self._overlay.get_subscription_count() > 0:
-            picture = overlay_image(frame.image_HWC, segmentation.labels_HW, self._ontology)
+            picture = overlay_image(_as_seen(frame, segmentation), segmentation.labels_HW, self._ontology)
             self._overlay.publish(self._overlay_writer.message(picture, header))
 
     def publish_costmap(self, costmap: Costmap) -> bool:
@@ -91,6 +108,7 @@ class Outputs:
             if costmap.stamp_ns <= self._revoked_ns:
                 return False
             self._costmap.publish(message)
+            self.nav.publish_raw(costmap)
             self._latest, self._known = costmap, bool((costmap.cost_HW != COST_UNKNOWN).any())
             return True
 
@@ -110,7 +128,9 @@ class Outputs:
             grid = self._latest.grid if self._latest is not None else self._default_grid()
             frame = self._latest.frame_id if self._latest is not None else self._settings.grid_frame
             cells: NDArray[np.int8] = np.full((grid.height, grid.width), COST_UNKNOWN, np.int8)
-            self._costmap.publish(grid_message(Costmap(cells, grid, frame, max(0, now_ns))))
+            costmap = Costmap(cells, grid, frame, max(0, now_ns))
+            self._costmap.publish(grid_message(costmap))
+            self.nav.publish_raw(costmap)
             self._known, self._revoked_ns = False, now_ns
 
     def forget(self) -> None:
@@ -121,3 +141,11 @@ class Outputs:
     def _default_grid(self) -> GridSpec:
         s = self._settings
         return GridSize(s.costmap_width, s.costmap_height, s.costmap_resolution).around(0.0, 0.0)
+
+
+def _as_seen(frame: Frame, segmentation: Segmentation) -> NDArray[np.uint8]:
+    """The image at the labels' size."""
+    height, width = segmentation.labels_HW.shape
+    if frame.image_HWC.shape[:2] == (height, width):
+        return frame.image_HWC
+    return np.asarray(cv2.resize(frame.image_HWC, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

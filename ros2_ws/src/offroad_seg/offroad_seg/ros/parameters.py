@@ -32,6 +32,7 @@ _ROS_TYPES = {
     int: ParameterType.PARAMETER_INTEGER,
     str: ParameterType.PARAMETER_STRING,
     bool: ParameterType.PARAMETER_BOOL,
+    tuple: ParameterType.PARAMETER_INTEGER_ARRAY,
 }
 
 
@@ -139,7 +140,8 @@ class NodeParameters:
 def _declare(node: Node, rule: Rule) -> None:
     # Untyped, so that 1 is taken for 1.0 and a wrong type is refused in our words, not with a stack trace.
     try:
-        value = node.declare_parameter(rule.name, rule.default, _descriptor(rule)).value
+        default = list(rule.default) if isinstance(rule.default, tuple) else rule.default
+        value = node.declare_parameter(rule.name, default, _descriptor(rule)).value
     except InvalidParameterValueException:
         value = node._parameter_overrides[rule.name].value
     check_value(rule, value)
@@ -148,7 +150,7 @@ def _declare(node: Node, rule: Rule) -> None:
 def _descriptor(rule: Rule) -> ParameterDescriptor:
     text = rule.description
     if rule.choices:
-        text = f"{text} ({' | '.join(rule.choices)})"
+        text = f"{text} ({' | '.join(map(str, rule.choices))})"
     descriptor = ParameterDescriptor(
         name=rule.name, type=_ROS_TYPES[type(rule.default)], description=text, dynamic_typing=True
     )

@@ -9,6 +9,7 @@ from offroad_seg.errors import ImageError, TransformError
 from offroad_seg.ros.camera_info import CalibrationCache
 from offroad_seg.ros.frame_processor import FrameProcessor, Surroundings
 from offroad_seg.ros.health import Level
+from offroad_seg.ros.loading import load_grouping
 from offroad_seg.ros.outputs import Outputs
 from offroad_seg.ros.settings import COST_PREFIX
 from offroad_seg.ros.stamp_guard import Order, StampGuard, age_problem
@@ -34,7 +35,8 @@ class Session:
 
     def __init__(self, node: PerceptionNode, pipeline: PerceptionPipeline, settings: Settings) -> None:
         self._node, self.pipeline, self._settings = node, pipeline, settings
-        self.outputs = Outputs(node, pipeline.segmenter.bundle.ontology, settings)
+        ontology = pipeline.segmenter.bundle.ontology
+        self.outputs = Outputs(node, ontology, settings, load_grouping(settings, ontology))
         self._transforms = TransformSource(settings)
         self._calibration = CalibrationCache()
         self._guard = StampGuard()
@@ -63,6 +65,7 @@ class Session:
         self._calibration.clear()
         self._transforms.open()
         self._camera_dog.start(self._node.now_s())
+        self.outputs.announce(self._node.now_ns())
         self._worker.start()
 
     def deactivate(self) -> None:

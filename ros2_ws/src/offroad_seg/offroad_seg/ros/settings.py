@@ -30,7 +30,7 @@ class Rule:
         description: For ``ros2 param describe`` and the documentation.
         low: Smallest value.
         high: Largest value.
-        choices: The allowed words, where it is one of a few.
+        choices: The allowed values, where it is one of a few.
         dynamic: May be changed while the node is configured.
         optional: NaN means "not given".
     """
@@ -40,7 +40,7 @@ class Rule:
     description: str
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
     dynamic: bool = False
     optional: bool = False
 
@@ -71,6 +71,20 @@ class Settings:
     )
     threads: int = _p(0, "CPU threads for inference; 0 = the back end's own choice", low=0, high=256)
     autostart: bool = _p(True, "Configure and activate by itself; false under a lifecycle manager")
+    output_size: tuple[int, ...] = _p(
+        (0, 0),
+        "Width and height of `labels`, `confidence`, `overlay` and `points`; empty or 0, 0 = the image's size",
+        low=0,
+        high=8192,
+    )
+    camera_rotation: int = _p(
+        0,
+        "Degrees clockwise that set the image upright, for a camera on its side or head",
+        choices=(0, 90, 180, 270),
+    )
+    label_grouping: str = _p(
+        "", "YAML file that merges classes in `labels` for a consumer; the costmap uses all classes"
+    )
     image_transport: str = _p(
         "raw", "What `image` carries: Image or CompressedImage", choices=("raw", "compressed")
     )
@@ -138,6 +152,11 @@ class Settings:
         """Whether the costmap lies in the base frame, each frame by itself: then odometry is not needed."""
         return self.grid_frame == self.base_frame
 
+    @property
+    def size_of_labels(self) -> tuple[int, int] | None:
+        """(width, height) of the labels; None for the image's."""
+        return (self.output_size[0], self.output_size[1]) if any(self.output_size) else None
+
     def mount(self) -> tuple[float, float, float, float, float, float] | None:
         """x, y, z, roll, pitch, yaw of the camera mount, or None where it is not given.
 
@@ -179,12 +198,16 @@ def check_value(rule: Rule, value: Any) -> Any:
     """
     kind = type(rule.default)
     where = f"parameter {rule.name}"
+    if kind is tuple:
+        return _check_size(rule, value, where)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)  # 1 for 1.0 is what everybody writes
     if type(value) is not kind:
         raise InputError(f"{value!r} is not a {_TYPE_NAMES[kind]}", where=where, mend=rule.description)
     if rule.choices and value not in rule.choices:
-        raise InputError(f"{value!r} is not allowed", where=where, mend=f"one of: {', '.join(rule.choices)}")
+        raise InputError(
+            f"{value!r} is not allowed", where=where, mend=f"one of: {', '.join(map(str, rule.choices))}"
+        )
     if kind in (int, float):
         _check_bounds(rule, value, where)
     if rule.name == "costmap.unlabelled_cost" and (value == 0 or COST_MAX_GRADED < value < COST_LETHAL):
@@ -216,6 +239,20 @@ def check_cost(name: str, value: Any) -> Cost:
         where=f"parameter {COST_PREFIX}{name}",
         mend="0 to 98, 100, lethal or unknown",
     )
+
+
+def _check_size(rule: Rule, value: Any, where: str) -> tuple[int, ...]:
+    """Two whole numbers, or nothing, which is the default."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+        raise InputError(f"{value!r} is not a list", where=where, mend=rule.description)
+    numbers = tuple(value)
+    if not numbers:
+        return tuple(rule.default)
+    if len(numbers) != 2 or any(type(n) is not int for n in numbers) or (0 in numbers) != (numbers == (0, 0)):
+        raise InputError(f"{list(numbers)} is no size", where=where, mend=rule.description)
+    for number in numbers:
+        _check_bounds(rule, number, where)
+    return numbers
 
 
 _TYPE_NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false"}
