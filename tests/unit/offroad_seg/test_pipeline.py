@@ -12,7 +12,7 @@ from offroad_seg.ontology import load_ontology
 from offroad_seg.pipeline import STAGES, PipelineSettings, build_pipeline
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import Frame
-from tests.helpers.box_world import Box, Scene
+from tests.helpers.box_world import Box, Scene, segmentation_of
 from tests.helpers.bundles import make_color_bundle
 
 ONTOLOGY = load_ontology("duality_desert")
@@ -194,3 +194,20 @@ def test_the_same_frames_give_the_same_bytes(bundle):
         ]
 
     assert drive() == drive()
+
+
+@pytest.mark.parametrize("heed", [True, False])
+def test_pixels_out_of_distribution_say_nothing_about_the_ground(bundle, heed):
+    settings = replace(SETTINGS, heed_ood=heed)
+    pipeline = build_pipeline(bundle, backend="onnxruntime", device="cpu", threads=1, settings=settings)
+    try:
+        at = pose(0.0)
+        labels_HW = SCENE.render(CAMERA, at @ MOUNT).labels_HW
+        ood_HW = np.full(labels_HW.shape, 64, np.uint8)
+        ood_HW[:, : CAMERA.width // 2] = 200  # the left of the image
+        seen = replace(segmentation_of(labels_HW), ood_HW=ood_HW)
+        costmap = pipeline.map(frame(at, 0), seen, MOUNT, at).costmap
+    finally:
+        pipeline.close()
+    assert cost_at(costmap, 3.0, -0.5) >= 0
+    assert (cost_at(costmap, 3.0, 0.5) == -1) is heed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.errors import CameraError, OffroadSegError, TransformError
+from offroad_seg.mapping.doubt import Doubt
 from offroad_seg.mapping.settings import PipelineSettings
 from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
@@ -47,6 +48,7 @@ class PerceptionPipeline:
             attitude levels the plane where there is one.
         slope_time: Seconds over which the vehicle's tilt becomes the ground's; see ``GroundSlope``.
         cloud: Puts pixels on the ground for ``points``; None gives none.
+        heed_ood: Pixels that the bundle's OOD score calls unlike its validation images say nothing about the ground.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class PerceptionPipeline:
         in_base_frame: bool = False,
         slope_time: float = 1.0,
         cloud: GroundCloud | None = None,
+        heed_ood: bool = True,
     ) -> None:
         self.segmenter = segmenter
         self.cloud = cloud
+        self._doubt = Doubt() if heed_ood else None
         self._up_3: NDArray[np.float64] | None = None
         self.projector = projector
         self.costmap = costmap
@@ -205,6 +209,8 @@ class PerceptionPipeline:
             # A camera of another size goes on to the projector, which says what is wrong.
             if (camera.height, camera.width) == frame.image_HWC.shape[:2]:
                 segmentation, camera = small, camera.scaled(*small.labels_HW.shape)
+        if self._doubt is not None:
+            segmentation = self._doubt.apply(segmentation)
         up_3 = None if odom_T_base is None else self._slope.update(odom_T_base, frame.stamp_ns)
         self._up_3 = up_3
         observation = self.projector.project(
@@ -270,5 +276,6 @@ def build_pipeline(
         costmap,
         in_base_frame=settings.in_base_frame,
         slope_time=settings.slope_time,
+        heed_ood=settings.heed_ood,
         cloud=None if projector is None else settings.cloud(bundle.ontology),
     )

@@ -45,6 +45,7 @@ class PipelineSettings:
         base_frame: Name of the vehicle's frame.
         class_cost: Costs that differ from the ontology's, by class name.
         unlabelled_cost: Cost of ground that was seen but carries no label; never 0.
+        heed_ood: Pixels out of distribution, by the bundle's score, say nothing about the ground.
         output_size: (width, height) of labels and confidence; None is the image's own size.
         rotation: Degrees clockwise (0, 90, 180, 270) that set the image upright.
     """
@@ -68,6 +69,7 @@ class PipelineSettings:
     base_frame: str = "base_link"
     class_cost: dict[str, Cost] = field(default_factory=dict)
     unlabelled_cost: Cost = "unknown"
+    heed_ood: bool = True
     output_size: tuple[int, int] | None = None
     rotation: int = 0
 

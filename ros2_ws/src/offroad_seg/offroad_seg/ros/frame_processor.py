@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from offroad_seg.errors import CameraError, EngineError, ImageError, OffroadSegError, TransformError
+from offroad_seg.mapping.doubt import ood_share
 from offroad_seg.ros.health import Level
 from offroad_seg.ros.stamp_guard import age_problem
 from offroad_seg.sensor_messages import compressed_to_rgb, image_to_rgb, stamp_ns
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from offroad_seg.ros.settings import Settings
     from offroad_seg.ros.statistics import Statistics
     from offroad_seg.ros.transform_source import Poses, TransformSource
+    from offroad_seg.segmenter import NetworkSegmentation
     from offroad_seg.types import Segmentation
 
 MAX_ENGINE_ERRORS = 10
@@ -120,7 +122,7 @@ class FrameProcessor:
         self._around.health.clear("costmap", "bad_camera_info")
         return camera
 
-    def _segment(self, frame: Frame) -> Segmentation | None:
+    def _segment(self, frame: Frame) -> NetworkSegmentation | None:
         started = time.monotonic()
         try:
             segmentation = self._around.pipeline.segmenter.segment(frame)
@@ -135,6 +137,9 @@ class FrameProcessor:
         self._around.health.clear("inference", "engine_error", "internal_error")
         self._around.statistics.sample("segment_ms", 1e3 * (time.monotonic() - started))
         self._around.statistics.sample("mean_confidence", segmentation.mean_confidence)
+        share = ood_share(segmentation.network or segmentation)
+        if share is not None:
+            self._around.statistics.sample("ood_share", share)
         return segmentation
 
     def _map(self, frame: Frame, segmentation: Segmentation, generation: int, header: Any) -> None:

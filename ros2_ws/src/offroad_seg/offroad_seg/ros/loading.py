@@ -75,6 +75,7 @@ def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> Pipeli
         base_frame=settings.base_frame,
         class_cost=class_cost,
         unlabelled_cost=words.get(unlabelled, unlabelled),
+        heed_ood=settings.ood_action == "unknown",
         output_size=settings.size_of_labels,
         rotation=settings.camera_rotation,
     )

@@ -104,6 +104,11 @@ class Settings:
         dynamic=True,
     )
     min_confidence: float = _p(0.35, "Pixels below it say nothing about the ground (0–1)", low=0.0, high=1.0)
+    ood_action: str = _p(
+        "unknown",
+        "Pixels out of distribution, by the score of the bundle, say nothing about the ground, or count as they are",
+        choices=("unknown", "ignore"),
+    )
     base_frame: str = _p("base_link", "The vehicle's frame: x forward, y left, z up")
     odom_frame: str = _p("odom", "The frame in which frames are fused")
     costmap_frame: str = _p("", "Frame of the costmap: empty or the odom frame, or the base frame")
