@@ -18,9 +18,10 @@ ROS_MODULES = {
 # A run time may be imported by the engine of its name, and by the builder that makes such engines.
 ENGINE_MODULES = {
     "torch": {"engines/torch.py"},
-    "onnxruntime": {"engines/onnxruntime.py", "compile/onnxruntime_builder.py"},
-    "tensorrt": set(),
-    "torch_tensorrt": set(),
+    "onnxruntime": {"engines/onnxruntime.py", "compile/onnxruntime_builder.py", "compile/onnx_fold.py"},
+    "tensorrt": {"engines/tensorrt.py", "compile/tensorrt_builder.py"},
+    "tensorrt_rtx": {"engines/tensorrt_rtx.py", "compile/tensorrt_rtx_builder.py"},
+    "torch_tensorrt": {"compile/tensorrt_dynamo.py"},
 }
 
 

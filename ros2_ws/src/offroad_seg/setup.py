@@ -43,7 +43,7 @@ setup(
     description="Off-road semantic perception for ROS 2",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "schema/*.json", "replay/templates/*"]},
+    package_data={NAME: ["py.typed", "schema/*.json", "replay/templates/*", "engines/kernels/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),

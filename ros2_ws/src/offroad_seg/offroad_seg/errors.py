@@ -76,5 +76,9 @@ class EngineError(OffroadSegError):
     """Inference failed or gave values that cannot be used."""
 
 
+class GpuMemoryError(EngineError):
+    """The GPU has no room: says how much was asked for and how much is free."""
+
+
 class GateError(OffroadSegError):
     """A quality gate refused a result: nothing was written."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ENGINES = {
     "onnxruntime": "offroad_seg.engines.onnxruntime:OnnxRuntimeEngine",
     "torch": "offroad_seg.engines.torch:TorchEngine",
+    "tensorrt": "offroad_seg.engines.tensorrt:TensorRtEngine",
+    "tensorrt-rtx": "offroad_seg.engines.tensorrt_rtx:TensorRtRtxEngine",
 }
 
 AVAILABLE = "ok"

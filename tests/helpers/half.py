@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Float16 arithmetic on a CPU, honestly: every tensor that an engine keeps in float16 is rounded and may overflow.
+
+ONNX Runtime has hardly any float16 kernels on a CPU. It computes in float32 between casts of its own, and takes away
+pairs of casts: nothing is rounded, nothing overflows, and a comparison with it says nothing about float16. An Identity
+behind each float16 result, with optimisation off, keeps those casts alive.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+import onnxruntime as ort
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def rounding(data: bytes) -> ort.InferenceSession:
+    """A session that computes each operator in float32 and rounds what the graph calls float16."""
+    model = onnx.load_from_string(data)
+    types = {
+        v.name: v.type.tensor_type.elem_type
+        for v in onnx.shape_inference.infer_shapes(model).graph.value_info
+    }
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            if types.get(name) == onnx.TensorProto.FLOAT16:
+                node.output[index] = f"{name}/exact"
+                nodes.append(onnx.helper.make_node("Identity", [f"{name}/exact"], [name]))
+    rebuilt = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(rebuilt)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run(session: ort.InferenceSession, image_BHWC: np.ndarray) -> dict[str, np.ndarray]:
+    """Output → array."""
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: image_BHWC}), strict=True))
