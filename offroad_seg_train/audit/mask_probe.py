@@ -81,7 +81,7 @@ def probe_mask(path: Path, ontology: Ontology, small_HWC: NDArray[np.uint8] | No
     Raises:
         DataError: It cannot be decoded.
     """
-    mask = read_mask(path, colors=ontology.has_palette)
+    mask = read_as_it_is(path, ontology)
     is_color = mask.ndim == 3
     if mask.dtype.kind not in "ui" or (is_color and (mask.shape[2] != 3 or mask.dtype != np.uint8)):
         raise DataError(f"a mask of {mask.dtype} {mask.shape}; whole numbers are expected", where=str(path))
@@ -107,6 +107,20 @@ def probe_mask(path: Path, ontology: Ontology, small_HWC: NDArray[np.uint8] | No
         unknown_more=(len(more), sum(more.values())),
         ids_256=ids_256,
     )
+
+
+def read_as_it_is(path: Path, ontology: Ontology) -> NDArray[np.generic]:
+    """A mask as ``read_mask`` gives it, or as colours where the ontology expects values but it is a picture.
+
+    Raises:
+        DataError: It cannot be decoded.
+    """
+    try:
+        return read_mask(path, colors=ontology.has_palette)
+    except DataError:
+        if ontology.has_palette:
+            raise
+        return read_mask(path, colors=True)
 
 
 def value_ids(values: tuple[MaskValue, ...], ontology: Ontology) -> list[int | None]:

@@ -45,7 +45,7 @@ def ontology_findings(tally: Tally, records: Sequence[Record], fits: Sequence[st
         *(f for c in ontology.classes if role(c) == GROUND for f in _ground(c, tally, records, fits)),
         *(f for c in ontology.classes if role(c) == STANDING for f in _standing(c, tally, records)),
         *(f for c in ontology.classes for f in _values_apart(c, tally, records)),
-        *_costs(ontology),
+        *cost_findings(ontology),
     ]
     if ontology.warning:
         said = f"ontology {ontology.name} warns of itself"
@@ -174,7 +174,7 @@ def _values_apart(c: OntologyClass, tally: Tally, records: Sequence[Record]) -> 
     ]
 
 
-def _costs(ontology: Ontology) -> list[Finding]:
+def cost_findings(ontology: Ontology) -> list[Finding]:
     """Classes whose cost contradicts their name; no data is needed to see it."""
     found = []
     for c in ontology.classes:

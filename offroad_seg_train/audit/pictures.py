@@ -15,8 +15,7 @@ from offroad_seg.errors import OffroadSegError, OntologyError
 from offroad_seg.ontology_palette import pack
 from offroad_seg_train.audit.finding import MaskValue
 from offroad_seg_train.audit.image_probe import shrink
-from offroad_seg_train.audit.mask_probe import value_ids
-from offroad_seg_train.data.reading import read_mask
+from offroad_seg_train.audit.mask_probe import read_as_it_is, value_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,7 +109,7 @@ class Drawer:
 
     def _mask(self, item: int) -> str:
         try:
-            mask = read_mask(self.frames[item].pair.mask, colors=self.ontology.has_palette)
+            mask = read_as_it_is(self.frames[item].pair.mask, self.ontology)
             return png(shrink(colorize(mask, self.ontology), LONGEST, nearest=True))
         except (OffroadSegError, cv2.error):
             return ""
@@ -121,7 +120,7 @@ class Drawer:
         if small is None:
             return ""
         try:
-            mask = read_mask(self.frames[item].pair.mask, colors=self.ontology.has_palette)
+            mask = read_as_it_is(self.frames[item].pair.mask, self.ontology)
         except OffroadSegError:
             return ""
         codes_HW = pack(mask) if mask.ndim == 3 else mask
