@@ -40,7 +40,13 @@ def edit_manifest(bundle: Path, *, seal: bool = True, **changes: Any) -> None:
 
 
 def color_model(
-    ontology: Ontology, height: int, width: int, *, sharpness: float = 1e-2, poison: bool = False
+    ontology: Ontology,
+    height: int,
+    width: int,
+    *,
+    sharpness: float = 1e-2,
+    poison: bool = False,
+    convolution: bool = False,
 ) -> bytes:
     """An ONNX graph under the graph contract: the class whose colour is nearest, with softmax confidence.
 
@@ -50,18 +56,22 @@ def color_model(
         width: Columns of the input.
         sharpness: Logit = −sharpness × squared colour distance; NaN makes every logit NaN.
         poison: A channel of 255 makes the pixel's logits NaN: a network that breaks on some images only.
+        convolution: The product is a 1×1 convolution, as networks have it, and not a matrix product.
     """
     colors = np.array([c.color for c in ontology.classes], np.float32)  # (C, 3)
     constants = {
-        "weight": (2.0 * sharpness * colors.T).astype(np.float32),  # (3, C)
+        **({} if convolution else {"weight": (2.0 * sharpness * colors.T).astype(np.float32)}),  # (3, C)
         "bias": (-sharpness * (colors**2).sum(axis=1)).astype(np.float32),
         "scale": np.array(255.0, np.float32),
+        **(
+            {"kernel": (2.0 * sharpness * colors)[:, :, None, None].astype(np.float32)} if convolution else {}
+        ),
         **({"zero": np.array(0.0, np.float32), "axes": np.array([-1], np.int64)} if poison else {}),
     }
     nodes = [
         # −s|x − c|² without the term that is the same for every class.
         helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("MatMul", ["pixels", "weight"], ["product"]),
+        *(_convolution() if convolution else [helper.make_node("MatMul", ["pixels", "weight"], ["product"])]),
         helper.make_node("Add", ["product", "bias"], ["sum" if poison else "logits"]),
         *(_poison("pixels", "sum", "logits") if poison else []),
         helper.make_node("ArgMax", ["logits"], ["index"], axis=-1, keepdims=0),
@@ -90,6 +100,14 @@ def color_model(
     return data
 
 
+def _convolution() -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "kernel"], ["product_planes"]),
+        helper.make_node("Transpose", ["product_planes"], ["product"], perm=[0, 2, 3, 1]),
+    ]
+
+
 def _poison(pixels: str, logits: str, out: str) -> list[onnx.NodeProto]:
     """Adds 0 / (255 − x), summed over the channels: 0, or NaN where a channel is 255."""
     return [
@@ -108,6 +126,7 @@ def make_color_bundle(
     *,
     sharpness: float = 1e-2,
     poison: bool = False,
+    convolution: bool = False,
 ) -> Bundle:
     """Write and load a bundle of ``color_model``; it runs with ONNX Runtime."""
     manifest = Manifest(
@@ -124,5 +143,5 @@ def make_color_bundle(
         versions={"onnx": onnx.__version__},
         source={"model": "nearest_color"},
     )
-    model = color_model(ontology, height, width, sharpness=sharpness, poison=poison)
+    model = color_model(ontology, height, width, sharpness=sharpness, poison=poison, convolution=convolution)
     return write_bundle(path, manifest, {"model.onnx": model})

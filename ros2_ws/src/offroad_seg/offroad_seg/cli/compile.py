@@ -199,9 +199,10 @@ def _print_plan(bundle: Bundle, options: CompileOptions) -> None:
     print(f"  for:   {plan.device}")
     print(f"  with:  {', '.join(f'{name} {version}' for name, version in plan.versions.items())}")
     pictures = "synthetic pictures (give --images DIR)" if options.images is None else str(options.images)
+    change = limits.iou_loss if options.masks is None else limits.iou_change
     print(
-        f"  gate:  {limits.agreement:.1%} of the labels agree, no class's IoU changes by more than "
-        f"{limits.iou_change}, on {pictures}"
+        f"  gate:  {limits.agreement:.1%} of the labels agree, no class's IoU changes by more than {change}, "
+        f"on {pictures}"
     )
     if options.cache is not None:
         cached = find_cached(bundle, options)

@@ -22,17 +22,25 @@ class Limits:
 
     Attributes:
         agreement: Least part of pixels whose label must be the reference's.
-        iou_change: Greatest change of the IoU of any class that has pixels enough to be judged.
+        iou_change: Greatest change of the IoU with the masks, of any class that has pixels enough to be judged.
+        iou_loss: Where there are no masks: how much the IoU of a class, as the engine sees it, with the same class as
+            the reference sees it may lack to 1. Labels that flip where the network was unsure all along, along the
+            edges of classes, count here, and change little against the truth.
     """
 
     agreement: float
     iou_change: float
+    iou_loss: float
+
+    def iou(self, parity: Parity) -> float:
+        """The limit of the class IoU that holds for a measurement."""
+        return self.iou_loss if parity.truth_pairs is None else self.iou_change
 
 
 LIMITS = {
-    "fp32": Limits(0.999, 0.01),
-    "fp16": Limits(0.995, 0.01),
-    "int8": Limits(0.98, 0.03),
+    "fp32": Limits(0.999, 0.01, 0.01),
+    "fp16": Limits(0.995, 0.01, 0.01),
+    "int8": Limits(0.98, 0.03, 0.15),
 }
 
 
@@ -55,9 +63,9 @@ def failures(parity: Parity, limits: Limits) -> list[str]:
             f"(limit {limits.agreement:.1%})"
         )
     found.extend(
-        f"IoU of class {change.name} changes by {change.change:+.4f} (limit {limits.iou_change})"
+        f"IoU of class {change.name} changes by {change.change:+.4f} (limit {limits.iou(parity)})"
         for change in parity.class_changes()
-        if change.judged and not abs(change.change) <= limits.iou_change
+        if change.judged and not abs(change.change) <= limits.iou(parity)
     )
     return found
 

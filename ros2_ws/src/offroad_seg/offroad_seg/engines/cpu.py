@@ -16,6 +16,8 @@ _FEATURES = (
     "fma",
     "f16c",
     "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
     "avx512_bf16",
     "amx_tile",
     "asimd",
