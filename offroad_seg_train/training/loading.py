@@ -16,19 +16,29 @@ from torch.utils.data import DataLoader, Dataset
 
 from offroad_seg.errors import DataError
 from offroad_seg.types import UNLABELLED
+from offroad_seg_train.data.augment import Augment
 from offroad_seg_train.data.sampler import NO_FRAME, EpochSampler, FrameKey, RareFocus, frame_weights
 from offroad_seg_train.training.frames import Frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from offroad_seg_train.data.augment import Augment
     from offroad_seg_train.data.sampler import SamplingConfig
+    from offroad_seg_train.training.config import TrainConfig
 
     U8 = NDArray[np.uint8]
     F64 = NDArray[np.float64]
 
-__all__ = ["EpochSampler", "Frames", "TrainingSet", "build_loader", "choose_workers", "derive_seed"]
+__all__ = [
+    "EpochSampler",
+    "Frames",
+    "TrainingSet",
+    "build_loader",
+    "build_training_loader",
+    "choose_workers",
+    "derive_seed",
+    "plan_sampling",
+]
 
 MAX_WORKERS = 8
 
@@ -38,14 +48,22 @@ class TrainingSet(Dataset[dict[str, Any]]):
 
     Args:
         frames: Where they come from.
-        augment: Changes a frame; None leaves it as it is.
+        augment: Makes a varied picture; None letterboxes.
         seed: The run's seed.
+        weights_N: Probability of each frame as a partner to mix with, float64 (n,); None takes all alike.
     """
 
-    def __init__(self, frames: Frames, augment: Augment | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        augment: Augment | None = None,
+        seed: int = 0,
+        weights_N: F64 | None = None,
+    ) -> None:
         self.frames = frames
         self.augment = augment
         self.seed = seed
+        self._ends_N = None if weights_N is None else np.cumsum(weights_N)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -63,8 +81,14 @@ class TrainingSet(Dataset[dict[str, Any]]):
         else:
             # Its own seed for every frame and epoch; no generator that others use is touched.
             rng = np.random.default_rng(derive_seed(self.seed, *key))
-            image_HWC, labels_HW = self.augment(image_HWC, labels_HW, rng)
+            image_HWC, labels_HW = self.augment(image_HWC, labels_HW, rng, self._partner)
         return _item(image_HWC, labels_HW, self.frames.names[key.index])
+
+    def _partner(self, rng: np.random.Generator) -> tuple[U8, U8]:
+        if self._ends_N is None:
+            return self.frames[int(rng.integers(len(self.frames)))]
+        chosen = np.searchsorted(self._ends_N[:-1], rng.random() * self._ends_N[-1], side="right")
+        return self.frames[int(chosen)]
 
 
 def _item(image_HWC: U8, labels_HW: U8, name: str) -> dict[str, Any]:
@@ -120,7 +144,7 @@ def build_loader(
         world_size=world_size,
     )
     return DataLoader(
-        TrainingSet(frames, augment, seed or 0),
+        TrainingSet(frames, augment, seed or 0, weights_N),
         batch_size=batch_size,
         sampler=sampler,
         num_workers=count,
@@ -130,6 +154,45 @@ def build_loader(
         persistent_workers=count > 0,
         # Loading a frame draws nothing from the global generator, with workers or without.
         generator=torch.Generator().manual_seed(0),
+    )
+
+
+def build_training_loader(
+    frames: Frames,
+    config: TrainConfig,
+    n_classes: int,
+    *,
+    epoch: int = 0,
+    pin: bool = False,
+    rank: int | None = None,
+    world_size: int | None = None,
+    show: bool = True,
+) -> DataLoader[dict[str, Any]]:
+    """The loader that a recipe asks for: shuffled, sampled and augmented.
+
+    Args:
+        frames: Where they come from.
+        config: The recipe; ``batch_size``, ``seed``, ``data.workers``, ``augment`` and ``sampling`` count.
+        n_classes: Classes of the ontology.
+        epoch: See ``build_loader``.
+        pin: See ``build_loader``.
+        rank: See ``EpochSampler``.
+        world_size: See ``EpochSampler``.
+        show: Show progress where classes must be counted.
+    """
+    weights_N, focus = plan_sampling(frames, n_classes, config.sampling, show=show)
+    return build_loader(
+        frames,
+        batch_size=config.batch_size,
+        workers=config.data.workers,
+        seed=config.seed,
+        augment=Augment(config.augment, frames.letterbox, focus),
+        epoch=epoch,
+        pin=pin,
+        weights_N=weights_N,
+        epoch_images=config.sampling.epoch_images,
+        rank=rank,
+        world_size=world_size,
     )
 
 

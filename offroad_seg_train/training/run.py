@@ -26,13 +26,12 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from offroad_seg.image import Normalization
 from offroad_seg.resources import check_output, prepare_output, write_text
 from offroad_seg_train.checkpoint import make_record, network_state, read_checkpoint
-from offroad_seg_train.data.augment import Augment
 from offroad_seg_train.losses import SegmentationLoss, class_weights
 from offroad_seg_train.training.checkpoint_files import CheckpointFiles
 from offroad_seg_train.training.ema import EmaWeights
 from offroad_seg_train.training.fitting import fit, quiet_lightning
 from offroad_seg_train.training.hardware import build_trainer, choose_hardware
-from offroad_seg_train.training.loading import build_loader, plan_sampling
+from offroad_seg_train.training.loading import build_loader, build_training_loader
 from offroad_seg_train.training.module import SegmentationModule
 from offroad_seg_train.training.monitor import Monitor
 from offroad_seg_train.training.network import build_network
@@ -190,21 +189,15 @@ def _run_phase(
 ) -> None:
     config, hardware, recorder = shared.config, shared.hardware, shared.recorder
     done, before = len(recorder.rows_of(phase)), recorder.epochs_before(phase)
-    weights_N, focus = plan_sampling(
-        shared.train_frames, shared.ontology.n_classes, config.sampling, show=show
-    )
-    train_loader = build_loader(
+    train_loader = build_training_loader(
         shared.train_frames,
-        batch_size=config.batch_size,
-        workers=config.data.workers,
-        seed=config.seed,
-        augment=Augment(config.augment, shared.letterbox, focus),
+        config,
+        shared.ontology.n_classes,
         epoch=before + done,
         pin=hardware.gpu,
-        weights_N=weights_N,
-        epoch_images=config.sampling.epoch_images,
         rank=hardware.rank,
         world_size=hardware.world,
+        show=show,
     )
     val_loader = build_loader(
         shared.val_frames,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brightness, contrast, saturation and hue as one 3×4 colour matrix."""
+"""Gamma as a table; brightness, contrast, saturation and hue as one 3×4 colour matrix."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ LUMA_3 = np.array([0.299, 0.587, 0.114])
 _YIQ_T_RGB_33 = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
-def jitter_colour(image_HWC: U8, config: AugmentConfig, rng: np.random.Generator) -> U8:
-    """Vary an image as the settings allow; each amount is uniform in its range.
+def vary_colour(image_HWC: U8, config: AugmentConfig, rng: np.random.Generator) -> U8:
+    """Vary an image as the settings allow; each amount is uniform in its range, gamma's logarithm is.
 
     Args:
         image_HWC: uint8 RGB (H, W, 3); left as it is.
-        config: ``brightness``, ``contrast``, ``saturation``, ``hue``.
+        config: ``gamma``, ``brightness``, ``contrast``, ``saturation``, ``hue``.
         rng: Where the amounts come from.
     """
+    if config.gamma:
+        limit = np.log1p(config.gamma)
+        image_HWC = cv2.LUT(image_HWC, gamma_table(float(np.exp(rng.uniform(-limit, limit)))))
     if not (config.brightness or config.contrast or config.saturation or config.hue):
         return image_HWC
     brightness, contrast, saturation = (
@@ -38,6 +41,11 @@ def jitter_colour(image_HWC: U8, config: AugmentConfig, rng: np.random.Generator
     turn = rng.uniform(-config.hue, config.hue)
     matrix_34 = colour_matrix(image_HWC, brightness, contrast, saturation, turn)
     return cv2.transform(image_HWC, matrix_34.astype(np.float32))
+
+
+def gamma_table(gamma: float) -> U8:
+    """255 (v / 255)^gamma for each uint8 value v."""
+    return np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
 
 
 def colour_matrix(

@@ -10,7 +10,7 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from offroad_seg_train.data.augment import AugmentConfig
-from offroad_seg_train.data.augment.colour import colour_matrix, jitter_colour
+from offroad_seg_train.data.augment.colour import colour_matrix, vary_colour
 
 PICTURE = cv2.resize(np.random.default_rng(0).integers(60, 190, (6, 10, 3), np.uint8), (40, 24))
 
@@ -37,12 +37,12 @@ def test_a_third_of_a_turn_makes_red_green_and_keeps_grey() -> None:
 
 
 def test_without_settings_it_is_the_very_image() -> None:
-    assert jitter_colour(PICTURE, AugmentConfig(), np.random.default_rng(0)) is PICTURE
+    assert vary_colour(PICTURE, AugmentConfig(), np.random.default_rng(0)) is PICTURE
 
 
 def test_the_same_numbers_give_the_same_colours() -> None:
     config = AugmentConfig(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.05)
-    first, second, third = (jitter_colour(PICTURE, config, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, second, third = (vary_colour(PICTURE, config, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, third)
     assert not np.array_equal(first, PICTURE)

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import cv2
+import kornia
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,3 +136,74 @@ def test_what_comes_in_is_left_as_it_was() -> None:
         augment(image, labels, np.random.default_rng(seed))
     assert np.array_equal(image, before[0])
     assert np.array_equal(labels, before[1])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_quarter_turn_is_numpy_s_in_a_letterbox_of_its_own(seed: int) -> None:
+    rng = np.random.default_rng(9)
+    image = cv2.resize(rng.integers(0, 256, (5, 7, 3), np.uint8), (64, 48), interpolation=cv2.INTER_CUBIC)
+    labels = cv2.resize(
+        rng.integers(0, 5, (5, 7)).astype(np.uint8), (64, 48), interpolation=cv2.INTER_NEAREST
+    )
+    square = Letterbox(48, 48)
+    turned, turned_labels = Augment(AugmentConfig(quarter_turns=1), square)(
+        image, labels, np.random.default_rng(seed)
+    )
+    errors = [
+        (
+            np.abs(turned.astype(int) - square.apply(np.ascontiguousarray(np.rot90(image, k)))).max(),
+            (turned_labels != square.apply_mask(np.ascontiguousarray(np.rot90(labels, k)))).mean(),
+        )
+        for k in (1, 2, 3)
+    ]
+    assert min(errors)[0] <= 5
+    assert min(errors)[1] < 0.04
+
+
+def test_a_turn_goes_to_both_sides_up_to_its_limit() -> None:
+    views = ViewSampler(AugmentConfig(rotation=15), BOX)
+    turns = []
+    for seed in range(200):
+        matrix = views.draw(np.random.default_rng(seed), 48, 80).source_T_view_33
+        turns.append(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
+        assert matrix[:2, :2] @ matrix[:2, :2].T == pytest.approx(4 * np.eye(2))  # no stretch, no shear
+        assert matrix @ (20, 12, 1) == pytest.approx((40, 24, 1))  # about the middle
+    assert -15 <= min(turns) < -13
+    assert 13 < max(turns) <= 15
+
+
+def test_perspective_moves_the_corners_inwards_and_not_alike() -> None:
+    views = ViewSampler(AugmentConfig(perspective=0.4), BOX)
+    for seed in range(50):
+        matrix = views.draw(np.random.default_rng(seed), 24, 40).source_T_view_33
+        seen = [matrix @ (x, y, 1) for x, y in ((0, 0), (40, 0), (40, 24), (0, 24))]
+        corners = np.array([p[:2] / p[2] for p in seen])
+        moved = np.abs(corners - [(0, 0), (40, 0), (40, 24), (0, 24)]) / (20, 12)
+        assert (moved <= 0.4 + 1e-6).all()
+        assert moved.std() > 0.02
+        assert (corners >= -1e-6).all()
+        assert (corners <= (40 + 1e-6, 24 + 1e-6)).all()
+
+
+def test_the_warp_is_kornia_s() -> None:
+    """An independent implementation of the same homography."""
+    image = cv2.resize(np.random.default_rng(1).integers(0, 256, (6, 9, 3), np.uint8), (80, 48))
+    config = AugmentConfig(rotation=30, perspective=0.3, scale_min=1, scale_max=2)
+    for seed in range(10):
+        view = ViewSampler(config, BOX).draw(np.random.default_rng(seed), 48, 80)
+        ours, _, inside = take_view(image, np.zeros((48, 80), np.uint8), view, BOX)
+        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+        source_T_view = torch.from_numpy(np.linalg.inv(half) @ view.source_T_view_33 @ half)[None]
+        theirs = (
+            kornia.geometry.warp_perspective(
+                torch.from_numpy(image).permute(2, 0, 1)[None].double(),
+                torch.linalg.inv(source_T_view),
+                (24, 40),
+                padding_mode="border",
+                align_corners=True,
+            )[0]
+            .permute(1, 2, 0)
+            .numpy()
+        )
+        where = np.ones((24, 40), bool) if inside is None else inside == 1
+        assert np.abs(ours - theirs)[where].max() <= 3

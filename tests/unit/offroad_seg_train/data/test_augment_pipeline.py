@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every configuration: no invented labels, image and labels together, padding marked, nothing random
+but the generator."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offroad_seg.image import Letterbox
+from offroad_seg_train.data.augment import Augment, AugmentConfig
+from offroad_seg_train.data.sampler import RareFocus
+
+BOX = Letterbox(48, 80)
+# A colour for each class, far apart: a picture that says its own labels.
+COLOURS = np.array([(250, 20, 20), (20, 250, 20), (20, 20, 250), (230, 230, 30), (240, 240, 240)], np.uint8)
+
+part = st.floats(0, 1)
+geometry = {
+    "flip": part,
+    "flip_vertical": part,
+    "quarter_turns": part,
+    "rotation": st.floats(0, 180),
+    "perspective": st.floats(0, 0.6),
+    "scale_min": st.floats(0.4, 1),
+    "scale_max": st.floats(1, 3),
+}
+mixing = {"cutmix": st.floats(0, 0.5), "classmix": st.floats(0, 0.5)}
+looks = {
+    **dict.fromkeys(
+        ("brightness", "contrast", "saturation", "shadow", "dust", "glare", "noise", "jpeg"), part
+    ),
+    **dict.fromkeys(("motion_blur", "blur", "shadow_strength", "dust_strength", "glare_strength"), part),
+    "hue": st.floats(0, 0.5),
+    "gamma": st.floats(0, 2),
+    "motion_blur_length": st.floats(2, 20),
+    "blur_sigma": st.floats(0.1, 5),
+    "noise_sigma": st.floats(0, 100),
+    "jpeg_quality": st.integers(1, 95),
+}
+
+
+def scene(
+    seed: int, height: int, width: int, ids: tuple[int, ...] = (0, 1, 2, 3, 4)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of classes in their colours; one block carries no label and is black."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.choice(ids, (3, 4)).astype(np.uint8)
+    blocks[rng.integers(3), rng.integers(4)] = 255
+    labels = cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST)
+    return COLOURS[np.minimum(labels, 4)] * (labels != 255)[..., None].astype(np.uint8), labels
+
+
+def run(config: AugmentConfig, size: tuple[int, int], seed: int, focus: RareFocus | None = None) -> tuple:
+    augment = Augment(config, BOX, focus)
+    other = scene(seed + 1, 60, 70, (3, 4))
+    return augment(*scene(seed, *size, (0, 1, 2)), np.random.default_rng(seed), lambda rng: other)
+
+
+SIZES = st.sampled_from([(48, 80), (96, 160), (70, 60), (33, 101)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    chosen=st.fixed_dictionaries({}, optional={**geometry, **mixing, **looks}),
+    size=SIZES,
+    seed=st.integers(0, 10_000),
+)
+def test_no_configuration_invents_labels_sizes_or_chance(
+    chosen: dict, size: tuple[int, int], seed: int
+) -> None:
+    config = AugmentConfig(**chosen)
+    image, labels = run(config, size, seed)
+    assert image.shape == (48, 80, 3)
+    assert labels.shape == (48, 80)
+    assert image.dtype == labels.dtype == np.uint8
+    assert set(np.unique(labels)) <= {0, 1, 2, 3, 4, 255}
+    if not (config.cutmix or config.classmix):
+        assert set(np.unique(labels)) <= {0, 1, 2, 255}
+    np.random.seed(0)  # noqa: NPY002 - the global generator must not matter
+    again_image, again_labels = run(config, size, seed)
+    assert np.array_equal(image, again_image)
+    assert np.array_equal(labels, again_labels)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    chosen=st.fixed_dictionaries({}, optional={**geometry, **mixing, "perspective": st.floats(0, 0.3)}),
+    size=SIZES,
+    seed=st.integers(0, 10_000),
+    focused=st.booleans(),
+)
+def test_a_picture_that_says_its_labels_still_does(
+    chosen: dict, size: tuple[int, int], seed: int, focused: bool
+) -> None:
+    focus = RareFocus(np.array([1, 2, 3, 4, 5]), 1.0, 0.5) if focused else None
+    image, labels = run(AugmentConfig(**chosen), size, seed, focus)
+    distance = np.linalg.norm(image[:, :, None].astype(int) - COLOURS.astype(int), axis=-1)
+    labelled = labels != 255
+    # Away from edges, where two colours mix, every labelled pixel has its class's very colour.
+    sure = labelled & (distance.min(-1) < 4)
+    assert np.array_equal(distance.argmin(-1)[sure], labels[sure])
+    around = np.ones((11, 11), np.uint8)
+    flat = cv2.erode(labels, around) == cv2.dilate(labels, around)
+    assert (distance.min(-1)[labelled & flat] < 4).all()
+    # What carries no label is black in the scene, or padding, or an edge to one of them.
+    plain = (image == BOX.pad_value).all(-1) | (image == 0).all(-1)
+    assert plain[~labelled & flat].all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    chosen=st.fixed_dictionaries({}, optional={**geometry, **looks}), size=SIZES, seed=st.integers(0, 10_000)
+)
+def test_padding_is_always_the_same_grey_and_ignored(chosen: dict, size: tuple[int, int], seed: int) -> None:
+    """Whatever is done to the picture: with a mask that has every pixel labelled, 255 is padding and nothing else."""
+    image, labels = scene(seed, *size)
+    everywhere = np.where(labels == 255, 0, labels).astype(np.uint8)
+    image, labels = Augment(AugmentConfig(**chosen), BOX)(image, everywhere, np.random.default_rng(seed))
+    assert (image[labels == 255] == BOX.pad_value).all()
+
+
+@pytest.mark.parametrize("size", [(48, 80), (96, 160), (33, 101)], ids=str)
+def test_the_defaults_change_nothing_whatever_the_partner(size: tuple[int, int]) -> None:
+    image, labels = run(AugmentConfig(), size, 0)
+    source_image, source_labels = scene(0, *size, (0, 1, 2))
+    assert np.array_equal(image, BOX.apply(source_image))
+    assert np.array_equal(labels, BOX.apply_mask(source_labels))
+
+
+def test_each_thing_happens_as_often_as_its_probability_says() -> None:
+    image, labels = scene(0, 48, 80)
+    for name in ("shadow", "dust", "glare", "noise", "jpeg", "flip"):
+        augment = Augment(AugmentConfig(**{name: 0.3}), BOX)
+        changed = [
+            not np.array_equal(augment(image, labels, np.random.default_rng(seed))[0], image)
+            for seed in range(300)
+        ]
+        assert 0.2 < np.mean(changed) < 0.4, name
+
+
+def test_mixing_takes_half_of_each_kind_as_asked() -> None:
+    kinds = {"cut": 0, "class": 0, "none": 0}
+    augment = Augment(AugmentConfig(cutmix=0.3, classmix=0.3), BOX)
+    first = np.zeros((48, 80, 3), np.uint8), np.zeros((48, 80), np.uint8)
+    other = COLOURS[[[1, 2] * 40] * 48], np.array([[1, 2] * 40] * 48, np.uint8)
+    for seed in range(300):
+        _, labels = augment(*first, np.random.default_rng(seed), lambda rng: other)
+        kinds[
+            "none" if not labels.any() else "cut" if len(np.unique(labels[labels > 0])) == 2 else "class"
+        ] += 1
+    assert 60 < kinds["cut"] < 120
+    assert 60 < kinds["class"] < 120
