@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def report_html(audit: Audit) -> str:
         figures=tables.figures(audit),
         findings=findings,
         parts=audit.sources.parts,
-        cards=tables.class_cards(audit),
+        cards=tables.class_cards(audit) if audit.tally.masks else [],
         values=values,
         values_left_out=values_left_out,
         charts={name: (title, Markup(svg)) for name, (title, svg) in _charts(audit).items()},  # noqa: S704 – our own
@@ -83,11 +84,9 @@ def _code(text: str) -> Any:
     """What stands in backticks, as code; everything else escaped."""
     from markupsafe import Markup, escape
 
-    pieces = [escape(piece) for piece in text.split("`")]
-    return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if n % 2 and n < len(pieces) - 1 else piece
-        for n, piece in enumerate(pieces)
-    )
+    pieces = re.split("`([^`]+)`", text)
+    marked = (Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(pieces))
+    return Markup("").join(marked)
 
 
 def _finding(finding: Finding, drawer: Drawer) -> dict[str, Any]:
