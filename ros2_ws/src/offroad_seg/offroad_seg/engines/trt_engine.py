@@ -73,10 +73,6 @@ class TrtEngine:
         gpu: Gpu | None = None,
         use_graph: bool = True,
     ) -> None:
-        if device == "cpu":
-            raise InputError(
-                f"{name} runs on a GPU only", where="device cpu", mend="device auto, or backend onnxruntime"
-            )
         self.name = name
         self._trt: Any = trt
         self._runtime: Any = None
@@ -88,18 +84,25 @@ class TrtEngine:
         self._held: list[Any] = []
         self._shape = (1, bundle.manifest.input_height, bundle.manifest.input_width, 3)
         self._graphs: dict[str, Graph] = {}
-        check_version(bundle, name, self._trt.__version__)
-        self._gpu: Gpu | None = gpu or Gpu()
+        self._gpu: Gpu | None = gpu
         try:
-            check_gpu(bundle, self._gpu.name, self._gpu.compute_capability)
-            self._open(bundle, self._gpu)
+            if device == "cpu":
+                raise InputError(
+                    f"{name} runs on a GPU only",
+                    where="device cpu",
+                    mend="device auto, or backend onnxruntime",
+                )
+            check_version(bundle, name, self._trt.__version__)
+            self._gpu = found = gpu or Gpu()
+            check_gpu(bundle, found.name, found.compute_capability)
+            self._open(bundle, found)
         except BaseException:
             self.close()
             raise
         self.info = EngineInfo(
             backend=name,
             version=self._trt.__version__,
-            device=self._gpu.name,
+            device=found.name,
             precision=bundle.manifest.precision,
         )
 

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fake CUDA driver, compiled once, and a GPU over it for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from offroad_seg.engines.cuda import Gpu
+from tests.helpers.fake_gpu import build_driver
+
+if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def built_driver(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return build_driver(repo_root, tmp_path_factory.mktemp("fake_cuda"))
+
+
+@pytest.fixture
+def driver(built_driver: ctypes.CDLL) -> Iterator[ctypes.CDLL]:
+    """A driver on whose GPU nothing is left when the test has ended."""
+    built_driver.fake_reset(1 << 30)
+    before = (built_driver.fake_used(), built_driver.fake_live())
+    yield built_driver
+    assert (built_driver.fake_used(), built_driver.fake_live()) == before, "something was not freed"
+
+
+@pytest.fixture
+def gpu(driver: ctypes.CDLL) -> Iterator[Gpu]:
+    found = Gpu(library=driver)
+    yield found
+    found.close()

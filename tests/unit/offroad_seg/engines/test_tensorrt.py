@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine over TensorRT's run time: buffers, recording, errors and cleaning up, on a fake driver and run time."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from offroad_seg.bundle import write_bundle
+from offroad_seg.compile.onnx_typed import typed_graph
+from offroad_seg.engines.cuda import Gpu
+from offroad_seg.engines.registry import load_engine
+from offroad_seg.engines.tensorrt_rtx import TensorRtRtxEngine
+from offroad_seg.engines.trt_engine import TrtEngine
+from offroad_seg.errors import BundleError, EngineError, GpuMemoryError, ImageError, InputError
+from offroad_seg.ontology import load_ontology
+from tests.helpers.bundles import color_model, make_color_bundle
+from tests.helpers.fake_gpu import MAGIC, FakeTensorRt
+
+if TYPE_CHECKING:
+    import ctypes
+    from pathlib import Path
+
+    from offroad_seg.bundle import Bundle
+
+HEIGHT, WIDTH = 18, 32
+DESERT = load_ontology("duality_desert")
+GPU = {"name": "Fake GPU", "compute_capability": "8.7", "driver": "CUDA 12.6"}
+VERSION = "10.3.0"
+
+
+def plan_of(*, height: int = HEIGHT, **settings: Any) -> bytes:
+    return MAGIC + typed_graph(color_model(DESERT, height, WIDTH, **settings), "fp32").data
+
+
+def make_bundle(
+    tmp_path: Path, plan: bytes | None = None, gpu: dict[str, str] | None = GPU, version: str = VERSION
+) -> Bundle:
+    portable = make_color_bundle(tmp_path / "portable", DESERT, HEIGHT, WIDTH)
+    manifest = replace(
+        portable.manifest,
+        backend="tensorrt",
+        backends=("tensorrt",),
+        precision="fp16",
+        versions={"tensorrt": version},
+        gpu=gpu,
+    )
+    return write_bundle(tmp_path / "bundle", manifest, {"model.plan": plan_of() if plan is None else plan})
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return make_bundle(tmp_path)
+
+
+def open_engine(bundle: Bundle, driver: ctypes.CDLL, *, use_graph: bool = True, **settings: Any) -> TrtEngine:
+    trt: Any = FakeTensorRt(driver, version=VERSION, **settings)
+    return TrtEngine(bundle, trt, "tensorrt", gpu=Gpu(library=driver), use_graph=use_graph)
+
+
+def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.random.default_rng(seed).integers(0, DESERT.n_classes, (height, width)).astype(np.uint8)
+    return DESERT.colorize(labels), labels
+
+
+def test_labels_confidence_and_what_it_is(bundle: Bundle, driver: ctypes.CDLL) -> None:
+    engine = open_engine(bundle, driver)
+    for seed in range(3):
+        image, labels = picture(seed)
+        output = engine.infer(image[None])
+        np.testing.assert_array_equal(output.labels_BHW[0], labels)
+        assert output.mean_confidence_B[0] == pytest.approx(output.confidence_BHW.mean() / 255, abs=3e-3)
+    assert output.ood_BHW is None
+    assert (engine.info.backend, engine.info.version, engine.info.device) == ("tensorrt", VERSION, "Fake GPU")
+    assert engine.info.precision == "fp16"
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.infer(image[None])
+
+
+def test_graph_says_the_same_as_plain_launches(bundle: Bundle, driver: ctypes.CDLL) -> None:
+    recorded, plain = open_engine(bundle, driver), open_engine(bundle, driver, use_graph=False)
+    for seed in range(3):
+        image = picture(seed, 31, 47)[0]
+        for engine in (recorded, plain):
+            engine.infer_image(image)
+        a, b = recorded.infer_image(image), plain.infer_image(image)
+        np.testing.assert_array_equal(a.labels_BHW, b.labels_BHW)
+        np.testing.assert_array_equal(a.confidence_BHW, b.confidence_BHW)
+    assert (recorded.graphs, plain.graphs) == (("pixels", "image"), ())
+    recorded.close()
+    plain.close()
+
+
+def test_work_that_cannot_be_recorded_is_launched_piece_by_piece(
+    bundle: Bundle, driver: ctypes.CDLL, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    engine = open_engine(bundle, driver, capturable=False)
+    image, labels = picture(4)
+    np.testing.assert_array_equal(engine.infer(image[None]).labels_BHW[0], labels)
+    assert engine.graphs == ()
+    assert sum("cannot be recorded" in message for message in caplog.messages) == 1
+    engine.close()
+
+
+def test_letterbox_on_the_gpu_is_the_letterbox_of_the_host(bundle: Bundle, driver: ctypes.CDLL) -> None:
+    engine = open_engine(bundle, driver)
+    for seed, (height, width) in enumerate(
+        [(31, 47), (31, 47), (90, 60), (HEIGHT, WIDTH), (2 * HEIGHT, 2 * WIDTH)]
+    ):
+        image = picture(seed, height, width)[0]
+        ours = engine.infer_image(image)
+        labels, confidence = ours.labels_BHW.copy(), ours.confidence_BHW.copy()
+        theirs = engine.infer(bundle.letterbox.apply(image)[None])
+        np.testing.assert_array_equal(labels, theirs.labels_BHW)
+        np.testing.assert_array_equal(confidence, theirs.confidence_BHW)
+    for wrong in (np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3), np.float32)):
+        with pytest.raises(ImageError, match="not uint8"):
+            engine.infer_image(wrong)
+    engine.close()
+
+
+def test_no_memory_is_taken_for_a_frame(bundle: Bundle, driver: ctypes.CDLL) -> None:
+    engine = open_engine(bundle, driver)
+    images = [picture(seed, 31, 47)[0] for seed in range(4)]
+    engine.infer_image(images[0])
+    outputs = engine.infer(picture()[0][None])
+    before = driver.fake_allocations()
+    for image in images:
+        assert engine.infer_image(image) is outputs
+        assert engine.infer(bundle.letterbox.apply(image)[None]) is outputs
+    assert driver.fake_allocations() == before
+    engine.close()
+
+
+def test_any_thread_may_call_it(bundle: Bundle, driver: ctypes.CDLL) -> None:
+    engine = open_engine(bundle, driver)
+    image, labels = picture(6)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(engine.infer(image[None]).labels_BHW.copy()))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(found[0][0], labels)
+    engine.close()
+
+
+def test_names_and_types_of_torch_tensorrt(bundle: Bundle, driver: ctypes.CDLL) -> None:
+    names = ("labels", "confidence", "mean_confidence", "logit_sum")
+    rename = {"image": "image_bhwc", **{name: f"output{i}" for i, name in enumerate(names)}}
+    engine = open_engine(bundle, driver, rename=rename, half_bytes=True)
+    image, labels = picture(7)
+    output = engine.infer(image[None])
+    np.testing.assert_array_equal(output.labels_BHW[0], labels)
+    assert output.confidence_BHW.dtype == np.uint8
+    assert output.confidence_BHW.max() > 200
+    engine.close()
+
+
+def test_logits_that_are_not_finite_show_whatever_the_graph_says(tmp_path: Path, driver: ctypes.CDLL) -> None:
+    import onnx
+
+    model = onnx.load_from_string(plan_of(poison=True)[len(MAGIC) :])
+    # As a run time would that reckons without NaN: the mean of the graph is always finite.
+    for node in model.graph.node:
+        node.output[:] = ["unused" if name == "mean_confidence" else name for name in node.output]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float32), "one"))
+    model.graph.node.append(onnx.helper.make_node("Identity", ["one"], ["mean_confidence"]))
+    engine = open_engine(make_bundle(tmp_path, MAGIC + model.SerializeToString()), driver)
+    image = picture(8)[0]
+    assert np.isfinite(engine.infer(np.minimum(image, 254)[None]).mean_confidence_B).all()
+    image[3, 4, 1] = 255
+    assert np.isnan(engine.infer(image[None]).mean_confidence_B).all()
+    engine.close()
+
+
+@pytest.mark.parametrize("missing", range(12))
+def test_a_gpu_without_room_is_left_as_it_was(bundle: Bundle, driver: ctypes.CDLL, missing: int) -> None:
+    engine = open_engine(bundle, driver, scratch=4096)
+    needed = driver.fake_used()
+    engine.close()
+    driver.fake_reset(needed * missing // 12)
+    with pytest.raises(GpuMemoryError, match=r"MiB were asked for, \d+ MiB of \d+ MiB are free"):
+        open_engine(bundle, driver, scratch=4096)
+    assert driver.fake_used() == 0
+
+
+def test_run_time_that_fails(bundle: Bundle, driver: ctypes.CDLL) -> None:
+    engine = open_engine(bundle, driver, capturable=False)
+    engine._trt.failing = True
+    with pytest.raises(
+        EngineError, match=r"tensorrt 10\.3\.0 failed: IExecutionContext::enqueueV3"
+    ) as caught:
+        engine.infer(picture()[0][None])
+    assert "load the engine again" in caught.value.mend
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((1, WIDTH, HEIGHT, 3), np.uint8), np.zeros((1, HEIGHT, WIDTH, 3), np.float32)],
+)
+def test_pixels_that_do_not_fit(bundle: Bundle, driver: ctypes.CDLL, image: np.ndarray) -> None:
+    engine = open_engine(bundle, driver)
+    with pytest.raises(EngineError, match="the engine takes uint8"):
+        engine.infer(image)
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"version": "10.16.2"}, r"built by tensorrt 10\.16\.2; this machine has 10\.3\.0"),
+        (
+            {"gpu": {**GPU, "name": "Orin", "compute_capability": "8.9"}},
+            r"built for Orin \(compute capability 8\.9\); this is Fake GPU \(compute capability 8\.7\)",
+        ),
+        ({"plan": plan_of()[:-2000]}, r"refuses the plan .*: IRuntime::deserializeCudaEngine"),
+        ({"plan": b""}, "refuses the plan"),
+        ({"plan": plan_of(height=HEIGHT + 1)}, r"image should be uint8 \[1, 18, 32, 3\]"),
+        ({"plan": MAGIC + color_model(DESERT, HEIGHT, WIDTH)}, "logit_sum is missing"),
+    ],
+)
+def test_plans_that_do_not_fit_are_refused_with_the_command(
+    tmp_path: Path, driver: ctypes.CDLL, what: dict[str, Any], message: str
+) -> None:
+    bundle = make_bundle(tmp_path, **what)
+    with pytest.raises(BundleError, match=message) as caught:
+        open_engine(bundle, driver)
+    assert "offroad-seg compile" in caught.value.mend
+    assert "--backend tensorrt" in caught.value.mend
+
+
+def test_another_driver_is_no_reason_to_refuse(tmp_path: Path, driver: ctypes.CDLL) -> None:
+    open_engine(make_bundle(tmp_path, gpu={**GPU, "driver": "550.0"}), driver).close()
+    # A plan of TensorRT for RTX is bound to no GPU.
+    open_engine(write_bundle(tmp_path / "any", replace(make_bundle(tmp_path / "x").manifest, gpu=None),
+                             {"model.plan": plan_of()}), driver).close()  # fmt: skip
+
+
+def test_it_runs_on_a_gpu_only(bundle: Bundle, driver: ctypes.CDLL) -> None:
+    trt: Any = FakeTensorRt(driver)
+    with pytest.raises(InputError, match="on a GPU only"):
+        TrtEngine(bundle, trt, "tensorrt", device="cpu")
+
+
+@pytest.mark.tensorrt_rtx
+def test_machine_without_a_gpu_refuses_with_a_reason(tmp_path: Path) -> None:
+    if not TensorRtRtxEngine.unavailable():
+        pytest.skip("this machine can run TensorRT for RTX")
+    bundle = make_bundle(tmp_path)
+    manifest = replace(bundle.manifest, backend="tensorrt-rtx", backends=("tensorrt-rtx",), gpu=None)
+    rtx = write_bundle(tmp_path / "rtx", manifest, {"model.plan": plan_of()})
+    with pytest.raises(EngineError, match=r"tensorrt-rtx does not work here: .*(driver|GPU|tensorrt)"):
+        load_engine(rtx)
