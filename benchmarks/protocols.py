@@ -185,7 +185,7 @@ def run_one(args: argparse.Namespace, model: str, label: str, seed: int) -> dict
         "miou": last["miou"],
         "miou_present": last.get("miou_present"),
         "pixel_accuracy": last["pixel_accuracy"],
-        "best_epoch_miou": result.best_miou,
+        "best_epoch_miou": max(row["val"]["miou"] or 0.0 for row in result.rows),
         "val": last,
         "by_epoch": [row["val"]["miou"] for row in result.rows],
         "wall_s": round(time.perf_counter() - started, 1),
