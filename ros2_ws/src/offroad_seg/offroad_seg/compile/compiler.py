@@ -16,7 +16,7 @@ from offroad_seg.compile.cache import entry_path, load_entry, locked
 from offroad_seg.compile.gate_images import MAX_IMAGES, calibration_images, gate_images
 from offroad_seg.compile.images import list_images
 from offroad_seg.compile.judge import judge
-from offroad_seg.compile.out_of_memory import out_of_memory
+from offroad_seg.compile.out_of_memory import gpu_memory_error
 from offroad_seg.compile.space import full_disk, require_space
 from offroad_seg.compile.watch import Watched
 from offroad_seg.errors import BundleError, EngineError, InputError
@@ -205,7 +205,7 @@ def _explained(bundle: Bundle, work: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EngineError, RuntimeError, MemoryError) as error:
-        known = full_disk(error, work, needed) or out_of_memory(error, where=str(bundle.path))
+        known = full_disk(error, work, needed) or gpu_memory_error(error, where=str(bundle.path))
         if known is not None:
             raise known from error
         raise

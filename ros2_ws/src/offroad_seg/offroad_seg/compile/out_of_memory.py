@@ -1,61 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to say when a GPU's memory runs out while an engine is built."""
+"""Telling that a GPU's memory ran out, from what run times write then. TensorRT's builders know it by themselves."""
 
 from __future__ import annotations
 
 import re
 
-from offroad_seg.errors import EngineError
-from offroad_seg.manifest import EXPORT_AGAIN
+from offroad_seg.engines.cuda_driver import out_of_memory
+from offroad_seg.errors import GpuMemoryError
 from offroad_seg.memory import GpuMemory, gpu_free
 
 _MIB = 1 << 20
-# What run times write when a GPU's memory runs out, with the size that they asked for.
 _OUT_OF_MEMORY = re.compile(
-    r"out of memory|outofmemory|failed to allocate memory|could not be allocated|insufficient memory|"
-    r"CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation",
+    r"out of memory|failed to allocate memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation",
     re.IGNORECASE,
 )
+# With the size that was asked for.
 _ASKED = (
-    re.compile(r"tried to allocate ([\d.]+) ?([KMG]i?B)", re.IGNORECASE),  # torch
-    re.compile(
-        r"requested (?:amount of (?:GPU )?memory|size)[^\d]*(\d+)( ?bytes|\))", re.IGNORECASE
-    ),  # TensorRT
+    re.compile(r"tried to allocate ([\d.]+) ?([KMG])i?B", re.IGNORECASE),  # torch
     re.compile(r"requested buffer of size (\d+)()", re.IGNORECASE),  # ONNX Runtime
-    re.compile(r"allocation of (\d+)( ?bytes)", re.IGNORECASE),
 )
-_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
-def out_of_memory(error: BaseException, *, where: str, free: GpuMemory | None = None) -> EngineError | None:
-    """The error to raise where a build failed because a GPU's memory ran out; None where that was not the reason.
+def gpu_memory_error(
+    error: BaseException, *, where: str, memory: GpuMemory | None = None
+) -> GpuMemoryError | None:
+    """The error to raise where a build failed because a GPU's memory ran out.
+
+    None where that was not the reason, or where the error says it already.
 
     Args:
         error: What the builder raised.
         where: What was being built.
-        free: The GPU's memory; None asks the driver.
+        memory: The GPU's; None asks the driver.
     """
-    text = "; ".join(str(e) for e in _chain(error))
-    names = {type(e).__name__ for e in _chain(error)}
-    if not _OUT_OF_MEMORY.search(text) and "OutOfMemoryError" not in names:
+    if isinstance(error, GpuMemoryError):
         return None
-    memory = free or gpu_free()
-    asked = _asked_mb(text)
-    said = "an amount that the run time does not tell" if asked is None else f"{asked:.0f} MiB"
-    there = "" if memory is None else f"; {memory.free:.0f} of {memory.total:.0f} MiB are free"
-    return EngineError(
-        f"the GPU's memory ran out while building: {said} was asked for{there}",
+    text = "; ".join(str(e) for e in _chain(error))
+    if not _OUT_OF_MEMORY.search(text):
+        return None
+    known = memory or gpu_free()
+    return out_of_memory(
+        "the GPU's memory ran out while building",
+        _asked_bytes(text),
+        None if known is None else (int(known.free * _MIB), int(known.total * _MIB)),
         where=where,
-        mend="end what else uses the GPU (nvidia-smi lists it; on a Jetson also a desktop and browsers), or export at "
-        f"a smaller size: {EXPORT_AGAIN}",
     )
 
 
-def _asked_mb(text: str) -> float | None:
+def _asked_bytes(text: str) -> int | None:
     for pattern in _ASKED:
         if match := pattern.search(text):
-            unit = match.group(2).strip().lower()[:1]
-            return float(match.group(1)) * _UNITS.get(unit, 1) / _MIB
+            return int(float(match.group(1)) * _UNITS[match.group(2).lower()])
     return None
 
 
