@@ -140,6 +140,13 @@ def test_a_header_that_lies_about_the_size_is_caught_while_writing(tmp_path: Pat
     assert sum(map(len, contents(target).values())) <= 2 << 20
 
 
+def test_what_comes_out_is_counted_whatever_was_announced(tmp_path: Path, target: Path) -> None:
+    liar = archives._Member("a.png", 1, "file", lambda: io.BytesIO(bytes(4 << 20)))
+    with pytest.raises(DataError, match="would come out"):
+        archives._write(liar, target / "a.png", tmp_path / "a.zip", 2 << 20, archives.Unpacked())
+    assert (target / "a.png").stat().st_size <= 2 << 20
+
+
 def test_bombs_inside_archives_count_too(tmp_path: Path, target: Path) -> None:
     inner = write_zip(tmp_path / "inner.zip", {f"{i}.png": bytes(1 << 20) for i in range(12)})
     archive = write_zip(tmp_path / "a.zip", {"inner.zip": inner.read_bytes()})
