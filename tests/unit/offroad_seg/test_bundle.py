@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from offroad_seg.bundle import Bundle, write_bundle
+from offroad_seg.bundle import Bundle, compile_command, find_portable, write_bundle
 from offroad_seg.errors import BundleError, InputError
 from offroad_seg.manifest import Manifest
 from offroad_seg.ontology import load_ontology
@@ -135,3 +135,69 @@ def test_a_file_that_is_not_there_is_named_with_what_can_run(bundle):
     with pytest.raises(BundleError, match=r"holds no model\.plan") as error:
         bundle.file("model.plan")
     assert "onnxruntime" in error.value.mend
+
+
+def test_a_link_that_leads_out_of_the_bundle_is_refused(bundle, tmp_path):
+    outside = tmp_path / "elsewhere.onnx"
+    (bundle.path / "model.onnx").rename(outside)
+    (bundle.path / "model.onnx").symlink_to(outside)
+    with pytest.raises(BundleError, match=r"model\.onnx is a link that leads out of the bundle") as error:
+        Bundle.load(bundle.path)
+    assert "cp -rL" in error.value.mend
+    (bundle.path / "model.onnx").unlink()
+    outside.rename(bundle.path / "model.onnx")
+    manifest_file = bundle.path / "manifest.json"
+    manifest_file.rename(tmp_path / "m.json")
+    manifest_file.symlink_to(tmp_path / "m.json")
+    with pytest.raises(BundleError, match=r"manifest\.json is a link"):
+        Bundle.load(bundle.path)
+
+
+def test_a_link_to_the_bundle_itself_is_fine(bundle, tmp_path):
+    (tmp_path / "current").symlink_to(bundle.path, target_is_directory=True)
+    assert Bundle.load(tmp_path / "current").manifest == bundle.manifest
+
+
+def test_a_folder_and_a_dangling_link_are_no_files(bundle):
+    (bundle.path / "folder").mkdir()
+    with pytest.raises(BundleError, match="does not list: folder"):
+        Bundle.load(bundle.path)
+    (bundle.path / "folder").rmdir()
+    (bundle.path / "model.onnx").unlink()
+    (bundle.path / "model.onnx").symlink_to("nowhere")
+    with pytest.raises(BundleError, match=r"model\.onnx is missing"):
+        Bundle.load(bundle.path)
+
+
+def test_class_count_must_fit_the_ontology(tmp_path):
+    with pytest.raises(
+        BundleError, match="tells 11 classes apart, and the ontology 'duality_desert' names 10"
+    ):
+        write_bundle(tmp_path / "b", manifest(n_classes=11), {"model.onnx": b"0"})
+    assert list(tmp_path.iterdir()) == []
+    assert write_bundle(tmp_path / "b", manifest(n_classes=10), {"model.onnx": b"0"})
+
+
+def test_command_that_mends_an_engine_names_everything(bundle, tmp_path):
+    assert compile_command(bundle, "tensorrt") == (
+        f"offroad-seg compile {bundle.path} --backend tensorrt --precision fp16 --out {bundle.path}-tensorrt"
+    )
+    (tmp_path / "my engines").mkdir()
+    built = manifest(
+        backend="tensorrt",
+        backends=("tensorrt",),
+        precision="fp16",
+        source={"portable_digest": bundle.manifest.digest},
+    )
+    engine = write_bundle(tmp_path / "my engines" / "e", built, {"model.plan": b"0"})
+    # The portable bundle lies elsewhere, and is not known.
+    assert compile_command(engine) == (
+        "offroad-seg compile PORTABLE_BUNDLE --backend tensorrt --precision fp16 "
+        f"--out '{engine.path}' --overwrite"
+    )
+    beside = write_bundle(tmp_path / "engine", built, {"model.plan": b"0"})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{")
+    assert find_portable(beside) == bundle.path
+    assert compile_command(beside).startswith(f"offroad-seg compile {bundle.path} --backend tensorrt ")
+    assert "--backend onnxruntime --precision fp32" in compile_command(beside, "onnxruntime")

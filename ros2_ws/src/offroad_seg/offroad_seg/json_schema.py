@@ -142,7 +142,8 @@ def _pattern(value: Any, rule: str, _: dict[str, Any], path: str) -> Iterator[st
 
 
 def _enum(value: Any, rule: list[Any], _: dict[str, Any], path: str) -> Iterator[str]:
-    if value not in rule:
+    # Python takes True for 1; JSON does not.
+    if not any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in rule):
         yield f"{path} is {_show(value)}, not {' or '.join(str(v) for v in rule)}"
 
 
