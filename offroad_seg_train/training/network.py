@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from offroad_seg.image import Normalization
 from offroad_seg_train.models import NormalizedModel, build_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from offroad_seg.ontology import Ontology
     from offroad_seg_train.models import ModelConfig, SegmentationModel
     from offroad_seg_train.training.config import TrainConfig
@@ -38,8 +41,11 @@ def build_network(
     Raises:
         InputError: There is no such network, or its weights cannot be had.
     """
-    source = model if fetch else replace(model, backbone_weights="none")
-    inner = build_model(source, ontology.n_classes)
+    if fetch:
+        inner = build_model(model, ontology.n_classes)
+    else:
+        with _without_words():
+            inner = build_model(replace(model, backbone_weights="none"), ontology.n_classes)
     if hardware.world > 1 and config.sync_batchnorm:
         if hardware.gpu:
             inner = synchronize_batchnorm(inner)
@@ -52,6 +58,18 @@ def build_network(
         # In place: the names in a checkpoint stay those of the network itself.
         network.compile()
     return network
+
+
+@contextmanager
+def _without_words() -> Iterator[None]:
+    """Keep the models from saying that they start from random numbers, where they do not."""
+    speaker = logging.getLogger("offroad_seg_train.models")
+    level = speaker.level
+    speaker.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        speaker.setLevel(level)
 
 
 def synchronize_batchnorm(model: SegmentationModel) -> SegmentationModel:

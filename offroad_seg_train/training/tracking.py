@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from offroad_seg.resources import write_text
 from offroad_seg_train.training.resume import flatten
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -36,31 +38,36 @@ _FIGURES = ("loss", "miou", "miou_present", "miou_batch_mean", "mean_dice", "pix
 _STEPS_BETWEEN_LOSSES = 20
 
 
+def require_trackers(names: Sequence[str]) -> None:
+    """Check that the trackers are installed, before anything is written.
+
+    Raises:
+        InputError: One is not; the message names the extra.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise InputError(
+                f"{name} is not installed",
+                where=f"loggers: {name}",
+                mend="pip install 'offroad-seg[tracking]', or leave it out of loggers",
+            )
+
+
 def build_loggers(config: TrainConfig, run: Path) -> list[Logger]:
     """TensorBoard's files in ``RUN/tensorboard``, and the trackers of ``config.loggers``.
 
     W&B follows its own environment (``WANDB_MODE=offline``, ``WANDB_PROJECT``); MLflow takes ``MLFLOW_TRACKING_URI``,
     or a local store in ``RUN/mlflow.db``.
-
-    Raises:
-        InputError: A tracker's package is not installed; the message names the extra.
     """
     identity = _read_identity(run)
     loggers: list[Logger] = [
         TensorBoardLogger(save_dir=run, name="", version="tensorboard", default_hp_metric=False)
     ]
-    return [*loggers, *(_tracker(name, run, identity) for name in config.loggers)]
-
-
-def _tracker(name: str, run: Path, identity: dict[str, str]) -> Logger:
-    try:
-        return _wandb(run, identity) if name == "wandb" else _mlflow(run, identity)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{name} is not installed: {' '.join(str(error).split())}",
-            where=f"loggers: {name}",
-            mend="pip install 'offroad-seg[tracking]', or leave it out of loggers",
-        ) from error
+    if "wandb" in config.loggers:
+        loggers.append(_wandb(run, identity))
+    if "mlflow" in config.loggers:
+        loggers.append(_mlflow(run, identity))
+    return loggers
 
 
 def _wandb(run: Path, identity: dict[str, str]) -> Logger:
@@ -75,6 +82,8 @@ def _wandb(run: Path, identity: dict[str, str]) -> Logger:
 
 def _mlflow(run: Path, identity: dict[str, str]) -> Logger:
     # Lightning's own default, a folder of small files, is no longer kept by MLflow.
+    # It tells of each table that it makes.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{(run / 'mlflow.db').resolve()}")
     return MLFlowLogger(
         experiment_name=_PROJECT,
@@ -171,7 +180,7 @@ def finish(loggers: list[Logger]) -> None:
             import wandb
 
             if wandb.run is not None:
-                wandb.finish(quiet=True)
+                wandb.finish()
 
 
 def _scalars(row: dict[str, Any]) -> dict[str, float]:

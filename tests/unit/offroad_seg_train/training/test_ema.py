@@ -16,7 +16,8 @@ from offroad_seg_train.checkpoint import load_checkpoint
 from offroad_seg_train.training.config import TrainConfig
 from offroad_seg_train.training.ema import EmaConfig
 from offroad_seg_train.training.loading import build_loader
-from offroad_seg_train.training.run import open_data, train
+from offroad_seg_train.training.opening import open_data
+from offroad_seg_train.training.run import train
 
 
 class History(lightning.Callback):

@@ -18,8 +18,9 @@ from offroad_seg.metrics import SegmentationMetrics
 from offroad_seg_train.checkpoint import load_checkpoint
 from offroad_seg_train.training.config import TrainConfig
 from offroad_seg_train.training.loading import build_loader
+from offroad_seg_train.training.opening import open_data
 from offroad_seg_train.training.recipe import load_recipe
-from offroad_seg_train.training.run import open_data, train
+from offroad_seg_train.training.run import train
 
 
 @pytest.fixture(scope="module")
