@@ -60,6 +60,7 @@ setup(
         "offroad_seg.commands": [
             "compile = offroad_seg.cli.compile:COMMAND",
             "doctor = offroad_seg.cli.doctor:COMMAND",
+            "inspect = offroad_seg.cli.inspect:COMMAND",
             "node = offroad_seg.cli.node:COMMAND",
             "replay = offroad_seg.cli.replay:COMMAND",
         ],
