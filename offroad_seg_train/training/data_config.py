@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from offroad_seg.errors import InputError
 from offroad_seg_train.data.splits import MODES
+from offroad_seg_train.training.frames import CACHES
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class DataConfig:
             an official split, else blocks.
         group_by: For ``groups``: a regular expression that finds the group in a frame's name.
         workers: Processes that read images; -1 chooses by this machine.
-        cache_gib: Keep the images in memory if they take no more than this; 0 reads them every epoch.
+        cache: Decoded images: ``none`` decodes them every epoch, ``memory`` keeps them, ``disk`` keeps them in a file,
+            for later runs too; ``auto`` is memory where they fit into ``cache_gib``, else none.
+        cache_gib: The most memory that ``auto`` takes for training and for validation images each, in GiB.
+        cache_dir: Folder of ``disk``; without it, the user's cache folder.
         source_scale: Size that training images are cut from, relative to the network's; never larger than the file,
             0 = the file's own. With 2, a view at zoom 2 (``augment.scale_max``) has real detail.
     """
@@ -43,7 +47,9 @@ class DataConfig:
     split: str = "auto"
     group_by: str | None = None
     workers: int = -1
+    cache: str = "auto"
     cache_gib: float = 2.0
+    cache_dir: str | None = None
     source_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -71,6 +77,10 @@ class DataConfig:
         if self.workers < -1:
             raise InputError(
                 f"{self.workers} workers", where="data.workers", mend="-1 for automatic, 0, or more"
+            )
+        if self.cache not in CACHES:
+            raise InputError(
+                f"no cache '{self.cache}'", where="data.cache", mend=f"one of: {', '.join(CACHES)}"
             )
         if self.cache_gib < 0:
             raise InputError(f"it is {self.cache_gib}", where="data.cache_gib", mend="0 or more")

@@ -7,18 +7,19 @@ number of worker processes changes nothing.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from offroad_seg.errors import DataError
 from offroad_seg.types import UNLABELLED
 from offroad_seg_train.data.augment import Augment
 from offroad_seg_train.data.sampler import NO_FRAME, EpochSampler, FrameKey, RareFocus, frame_weights
 from offroad_seg_train.training.frames import Frames
+from offroad_seg_train.training.waiting import WatchedLoader, advice, choose_workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +41,8 @@ __all__ = [
     "plan_sampling",
 ]
 
-MAX_WORKERS = 8
+# Batches that each worker has ready; augmentation takes longer for some images than for others.
+_AHEAD = 4
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
@@ -109,7 +111,7 @@ def build_loader(
     epoch_images: int = 0,
     rank: int | None = None,
     world_size: int | None = None,
-) -> DataLoader[dict[str, Any]]:
+) -> WatchedLoader:
     """A loader of batches of ``image`` (B, 3, H, W), ``labels`` (B, H, W) and ``name`` (list).
 
     Args:
@@ -143,7 +145,7 @@ def build_loader(
         rank=rank,
         world_size=world_size,
     )
-    return DataLoader(
+    return WatchedLoader(
         TrainingSet(frames, augment, seed or 0, weights_N),
         batch_size=batch_size,
         sampler=sampler,
@@ -152,8 +154,11 @@ def build_loader(
         pin_memory=pin,
         # Workers receive the epoch with each index, so they can live on from one epoch to the next.
         persistent_workers=count > 0,
+        prefetch_factor=_AHEAD if count > 0 else None,
+        worker_init_fn=_start_worker,
         # Loading a frame draws nothing from the global generator, with workers or without.
         generator=torch.Generator().manual_seed(0),
+        advise=lambda: advice(cached=frames.cached, nbytes=frames.nbytes, workers=count, gpu=pin),
     )
 
 
@@ -167,7 +172,7 @@ def build_training_loader(
     rank: int | None = None,
     world_size: int | None = None,
     show: bool = True,
-) -> DataLoader[dict[str, Any]]:
+) -> WatchedLoader:
     """The loader that a recipe asks for: shuffled, sampled and augmented.
 
     Args:
@@ -208,17 +213,9 @@ def plan_sampling(
     return weights_N, focus
 
 
-def choose_workers(wanted: int, *, cached: bool, gpu: bool) -> int:
-    """Reader processes: as asked, or by this machine where ``wanted`` is -1.
-
-    A CPU that trains has no core to spare, and cached frames cost little; a GPU must not wait.
-    """
-    if wanted >= 0:
-        return wanted
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not gpu:
-        return 0 if cached or cores <= 2 else min(MAX_WORKERS, cores // 2)
-    return min(MAX_WORKERS, cores - 1)
+def _start_worker(_: int) -> None:
+    # The processes share the cores: threads of OpenCV's own would only stand in each other's way.
+    cv2.setNumThreads(1)
 
 
 def derive_seed(*parts: int) -> int:

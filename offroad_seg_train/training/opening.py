@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import InputError
@@ -40,6 +41,8 @@ def open_data(
             letterbox,
             config.cache_gib,
             source_scale,
+            cache=config.cache,
+            cache_dir=Path(config.cache_dir) if config.cache_dir else None,
             show=show,
         )
 

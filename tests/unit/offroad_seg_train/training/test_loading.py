@@ -14,7 +14,6 @@ from offroad_seg_train.data.sampler import SamplingConfig, frame_weights
 from offroad_seg_train.training.loading import (
     Frames,
     build_loader,
-    choose_workers,
     derive_seed,
     plan_sampling,
 )
@@ -219,9 +218,3 @@ def test_seeds_keep_the_order_of_their_parts() -> None:
     seeds = {derive_seed(*parts) for parts in [(1, 2), (2, 1), (0, 0), (0, 0, 0), (3,), (12,)]}
     assert len(seeds) == 6
     assert all(0 <= seed < 2**63 for seed in seeds)
-
-
-def test_workers_as_asked_or_by_the_machine() -> None:
-    assert choose_workers(3, cached=True, gpu=False) == 3
-    assert choose_workers(-1, cached=True, gpu=False) == 0
-    assert choose_workers(-1, cached=True, gpu=True) >= 0
