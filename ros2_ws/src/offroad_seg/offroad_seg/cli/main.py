@@ -7,6 +7,7 @@ Exit status: 0 done, 1 failure, 2 bad usage or input, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -91,6 +92,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (offroad-seg … | head): that is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        where = f"\n  where: {error.filename}" if error.filename else ""
+        print(
+            f"error: {error.strerror}: nothing more can be written{where}\n  mend: free some space (df -h), or give "
+            "another folder",
+            file=sys.stderr,
+        )
+        return 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input, through the command line as a user meets it: what is wrong, the command that mends it, no stack trace."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from offroad_seg.bundle import Bundle, sha256_of, write_bundle
+from offroad_seg.cli.main import main
+from offroad_seg.compile.compiler import CompileOptions, compile_bundle
+from offroad_seg.engines.trt_plan import check_gpu
+from offroad_seg.errors import BundleError
+from offroad_seg.ontology import load_ontology
+from offroad_seg.scratch import STALE_S
+from tests.helpers.bundles import color_model, edit_manifest, make_color_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+DESERT = load_ontology("duality_desert")
+HEIGHT, WIDTH = 18, 32
+
+
+@pytest.fixture
+def portable(tmp_path: Path) -> Bundle:
+    return make_color_bundle(tmp_path / "portable", DESERT, HEIGHT, WIDTH)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, portable: Bundle) -> Bundle:
+    return compile_bundle(portable, tmp_path / "engine", CompileOptions("onnxruntime"))
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must be refused; returns what it said."""
+
+    def run(*words: object, status: int = 2) -> str:
+        capsys.readouterr()
+        assert main([str(w) for w in words]) == status
+        said = capsys.readouterr().err
+        assert "error: " in said
+        assert "Traceback" not in said
+        return said
+
+    return run
+
+
+# What is done to a bundle, what is said of it, and what mends it.
+DAMAGE: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "a changed byte": (
+        lambda b: (b / "model.onnx").write_bytes((b / "model.onnx").read_bytes()[:-1] + b"?"),
+        "model.onnx was changed after the bundle was made (SHA-256",
+        "offroad-seg export CHECKPOINT",
+    ),
+    "a truncated file": (
+        lambda b: os.truncate(b / "model.onnx", 100),
+        "model.onnx was changed",
+        "copy the bundle again",
+    ),
+    "a missing file": (lambda b: (b / "model.onnx").unlink(), "model.onnx is missing", "offroad-seg export"),
+    "an extra file": (
+        lambda b: (b / "weights.pt").write_bytes(b"x"),
+        "files that the manifest does not list: weights.pt",
+        "remove them",
+    ),
+    "a link out of the bundle": (
+        lambda b: (
+            (b / "model.onnx").rename(b.parent / "elsewhere.onnx"),
+            (b / "model.onnx").symlink_to(b.parent / "elsewhere.onnx"),
+        ),
+        "model.onnx is a link that leads out of the bundle",
+        "cp -rL",
+    ),
+    "a manifest edited by hand": (
+        lambda b: edit_manifest(b, seal=False, temperature=3.0),
+        "the manifest was edited after the bundle was made",
+        "class_cost.NAME",
+    ),
+    "a manifest that is cut": (
+        lambda b: os.truncate(b / "manifest.json", 300),
+        "not JSON",
+        "offroad-seg export",
+    ),
+    "a newer schema": (
+        lambda b: edit_manifest(b, schema_version=9),
+        "the bundle was made by a newer offroad-seg: manifest schema 9",
+        "install the newer offroad-seg here",
+    ),
+    "a size out of bounds": (
+        lambda b: edit_manifest(b, input_height=0),
+        "input_height is 0, not at least 1",
+        "offroad-seg export",
+    ),
+    "another number of classes": (
+        lambda b: edit_manifest(b, n_classes=12),
+        "the network tells 12 classes apart, and the ontology 'duality_desert' names 10",
+        "offroad-seg export",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_bundle(portable: Bundle, tmp_path: Path, refused: Callable[..., str], damage: str) -> None:
+    spoil, complaint, mend = DAMAGE[damage]
+    spoil(portable.path)
+    for words in (["inspect", portable.path], ["compile", portable.path, "--out", tmp_path / "out"]):
+        said = refused(*words)
+        assert complaint in said
+        assert mend in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.pt", "best.ckpt"])
+def test_pickle_where_a_bundle_is_expected_is_never_opened(
+    tmp_path: Path, refused: Callable[..., str], name: str
+) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (tmp_path.joinpath("exploded").touch, ())
+
+    trap = tmp_path / name
+    trap.write_bytes(pickle.dumps(Bomb()))
+    for words in (
+        ["inspect", trap],
+        ["compile", trap, "--out", tmp_path / "out"],
+        ["replay", trap, tmp_path / "x.mcap", "--out", tmp_path / "out"],
+    ):
+        refused(*words)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_truncated_engine_that_hashes_right(engine: Bundle, refused: Callable[..., str]) -> None:
+    """Only the run time itself can find this one: the file was whole when it was hashed, or so the manifest says."""
+    model = engine.path / "model.onnx"
+    os.truncate(model, model.stat().st_size // 2)
+    edit_manifest(engine.path, files={"model.onnx": sha256_of(model)})
+    said = refused("inspect", engine.path, status=1)
+    assert "cannot load the graph" in said
+    assert "pip install onnxruntime==" in said
+
+
+def test_graph_of_another_size(portable: Bundle, refused: Callable[..., str], tmp_path: Path) -> None:
+    (portable.path / "model.onnx").write_bytes(color_model(DESERT, HEIGHT, WIDTH + 2))
+    edit_manifest(portable.path, files={"model.onnx": sha256_of(portable.path / "model.onnx")})
+    assert "the graph is not what the manifest says" in refused("inspect", portable.path)
+
+
+def test_network_with_more_classes_than_the_ontology(tmp_path: Path, refused: Callable[..., str]) -> None:
+    mars = load_ontology("ai4mars")
+    plain = make_color_bundle(tmp_path / "plain", mars, HEIGHT, WIDTH)
+    wide = write_bundle(tmp_path / "wide", plain.manifest, {"model.onnx": color_model(DESERT, HEIGHT, WIDTH)})
+    said = refused("compile", wide.path, "--out", tmp_path / "out", status=1)
+    assert "and the ontology names only 4 classes" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_engine_of_another_machine(engine: Bundle, portable: Bundle, refused: Callable[..., str]) -> None:
+    mend = f"offroad-seg compile {portable.path} --backend onnxruntime --precision fp32 --out {engine.path} --overwrite"
+    edit_manifest(
+        engine.path, source={"compiled_on": {"machine": "aarch64", "model": "Orin", "features": []}}
+    )
+    said = refused("inspect", engine.path)
+    assert "the graph was optimised for another CPU (Orin" in said
+    assert mend in said
+    edit_manifest(engine.path, versions={"onnxruntime": "1.0.0"})
+    said = refused("inspect", engine.path)
+    assert "optimised by ONNX Runtime 1.0.0; this machine has" in said
+    assert mend in said
+
+
+def test_engine_of_another_gpu(engine: Bundle, portable: Bundle) -> None:
+    edit_manifest(
+        engine.path,
+        backend="tensorrt",
+        backends=["tensorrt"],
+        precision="fp16",
+        gpu={"name": "Orin", "compute_capability": "8.7", "driver": None},
+    )
+    bundle = Bundle.load(engine.path)
+    check_gpu(bundle, "Orin", "8.7")
+    with pytest.raises(BundleError) as caught:
+        check_gpu(bundle, "NVIDIA GeForce RTX 4090", "8.9")
+    assert "Orin" in caught.value.what
+    assert "RTX 4090" in caught.value.what
+    assert caught.value.mend == (
+        f"offroad-seg compile {portable.path} --backend tensorrt --precision fp16 --out {engine.path} --overwrite"
+    )
+
+
+def test_checkpoints_of_another_version_or_ontology(tmp_path: Path, refused: Callable[..., str]) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from tests.helpers.checkpoints import write_checkpoint
+
+    checkpoint = write_checkpoint(tmp_path / "best.ckpt")
+    content = torch.load(checkpoint, weights_only=True)
+    out = tmp_path / "out"
+    record = content["offroad_seg"]
+    torch.save({**content, "offroad_seg": {**record, "format": 99}}, checkpoint)
+    assert "checkpoint format 99" in refused("compile", checkpoint, "--out", out)
+    other = {**record, "ontology": load_ontology("ai4mars").to_dict()}
+    torch.save({**content, "offroad_seg": other}, checkpoint)
+    assert "the weights do not fit" in refused("compile", checkpoint, "--out", out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best.ckpt"]
+
+
+def test_odd_sizes_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a refusal: sizes that no stride divides are padded inside the graph."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    from tests.helpers.checkpoints import write_checkpoint
+
+    checkpoint = write_checkpoint(tmp_path / "best.ckpt")
+    words = ["compile", str(checkpoint), "--out", str(tmp_path / "out"), "--height", "45", "--width", "77"]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "out"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["input"]["height"], report["input"]["width"]) == (45, 77)
+    assert report["here"]["first_ms"] > 0
+
+
+def test_gpu_without_room(
+    portable: Bundle, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the seam: no GPU here. A run time's own words become what was asked for, and what is free."""
+
+    def build(*_: object) -> None:
+        raise RuntimeError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.4 GiB"
+        )
+
+    monkeypatch.setattr("offroad_seg.compile.onnxruntime_builder.OnnxRuntimeBuilder.build", build)
+    said = refused("compile", portable.path, "--out", tmp_path / "out", status=1)
+    assert "ran out while building: 2048 MiB were asked for" in said
+    assert "smaller size" in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["portable"]
+
+
+def command(*words: object, code: str = "", **more: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own; ``code`` runs before it."""
+    program = f"{code}\nimport sys\nfrom offroad_seg.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def test_file_system_that_is_full(portable: Bundle, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this container may not mount")
+    with contextlib.suppress(OSError):
+        (small / "ballast").write_bytes(b"x" * (64 << 10))
+    try:
+        child = command("compile", portable.path, "--out", small / "engine", "--no-cache")
+        _, said = child.communicate(timeout=120)
+        assert child.returncode == 1, said
+        assert "no space left: about 1 MiB are needed, 0 MiB are free" in said
+        assert f"where: {small}" in said
+        assert "Traceback" not in said
+        assert [p.name for p in small.iterdir()] == ["ballast"]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_disk_that_fills_while_the_engine_is_written(portable: Bundle, tmp_path: Path) -> None:
+    """The run time's own error is another one; what is told is that nothing more can be written."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+
+    child = command(
+        "compile",
+        portable.path,
+        "--out",
+        tmp_path / "engine",
+        "--no-cache",
+        preexec_fn=limit,
+    )
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == 1, said
+    assert "no space left" in said
+    assert "ulimit -f" in said
+    assert "Traceback" not in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["portable"]
+
+
+# A builder that takes for ever, as TensorRT seems to, and does not ask whether to go on.
+SLOW = """
+import time
+from offroad_seg.compile import watch
+from offroad_seg.compile.onnxruntime_builder import OnnxRuntimeBuilder
+watch.LOG_EVERY_S, watch._GRACE_S = 0.2, 0.2
+watch.Watched.__init__.__kwdefaults__["every_s"] = 0.2
+def build(self, bundle, plan, folder, tools):
+    (folder / "half.plan").write_bytes(b"half")
+    tools.report("tactics 3 of 9")
+    while True:
+        time.sleep(0.05)
+OnnxRuntimeBuilder.build = build
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_build_leaves_nothing_half_written(portable: Bundle, tmp_path: Path, how: int) -> None:
+    out = tmp_path / "engine"
+    child = command("compile", portable.path, "--out", out, "--cache", tmp_path / "cache", code=SLOW)
+    assert child.stderr is not None
+    said = ""
+    while "tactics 3 of 9" not in said:
+        line = child.stderr.readline()
+        assert line, said
+        said += line
+    child.send_signal(how)
+    rest = child.communicate(timeout=60)[1]
+    assert "Traceback" not in rest
+    assert not out.exists()
+    left = [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
+    if how == signal.SIGINT:
+        assert child.returncode == 130
+        assert "interrupted" in rest
+        assert left == []
+        return
+    # Nobody can tidy up after kill -9: the next one does.
+    assert len(left) == 1
+    old = time.time() - 2 * STALE_S
+    os.utime(left[0], (old, old))
+    assert main(["compile", str(portable.path), "--out", str(out), "--cache", str(tmp_path / "cache")]) == 0
+    assert len([p for p in (tmp_path / "cache").iterdir() if p.is_dir()]) == 1
+    assert not left[0].exists()
+    assert Bundle.load(out)
+
+
+def test_old_engine_survives_a_build_that_fails(
+    engine: Bundle, portable: Bundle, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {p.name: p.read_bytes() for p in engine.path.iterdir()}
+
+    def build(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("offroad_seg.compile.onnxruntime_builder.OnnxRuntimeBuilder.build", build)
+    refused("compile", portable.path, "--out", engine.path, "--overwrite", "--no-cache", status=1)
+    assert {p.name: p.read_bytes() for p in engine.path.iterdir()} == before
+    shutil.rmtree(engine.path)
