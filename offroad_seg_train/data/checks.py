@@ -29,6 +29,7 @@ from offroad_seg_train.data.reading import (
     needs_16_bit,
     open_picture,
     read_mask,
+    snap_advice,
     snap_mask,
     unknown_values,
 )
@@ -240,6 +241,7 @@ def mend(findings: Sequence[Finding], ontology: Ontology) -> str:
         advice = (
             "choose the ontology that fits the masks, or add what is missing to a class or to what is ignored"
         )
+        advice += snap_advice({v for f in findings if f.are_colors for v in f.unknown}, ontology)
         known = sorted({v for c in ontology.classes for v in c.raw} | set(ontology.ignore))
         return f"{advice} (it knows {', '.join(map(str, known))})" if known else advice
     return "mend or remove these files"

@@ -13,7 +13,7 @@ from offroad_seg.errors import DataError, ImageError, OntologyError
 from offroad_seg.ontology_palette import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,6 +33,8 @@ LOSSY_MEND = (
     "these masks went through lossy compression (JPEG) or were resized smoothly, which blends colours at every edge. "
     "Export them again as PNG; or let `offroad-seg prepare --snap-colors 60` take the nearest colour of the ontology"
 )
+# Colours farther off than this were hardly meant to be one of the ontology's.
+_NEAR = 60
 
 
 def open_picture(data: bytes, path: Path) -> Picture:
@@ -157,6 +159,26 @@ def looks_lossy(unknown: dict[int, int], path: Path) -> bool:
     return path.suffix.lower() in (".jpg", ".jpeg") or len(unknown) > 64
 
 
+def snap_advice(unknown: Iterable[int], ontology: Ontology) -> str:
+    """The option of ``prepare`` that mends these packed colours, as words to add; empty where they are far from any."""
+    colors_UC = np.array([unpack(value) for value in unknown], np.int16).reshape(-1, 3)
+    if not ontology.has_palette or len(colors_UC) == 0:
+        return ""
+    away = int(_distances(colors_UC, ontology)[0].min(1).max())
+    return f", or let `offroad-seg prepare --snap-colors {away}` take the nearest" if away <= _NEAR else ""
+
+
+def _distances(
+    colors_UC: NDArray[np.int16], ontology: Ontology
+) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Largest difference in any channel to each of the ontology's colours, (U, P), and these colours (P, 3)."""
+    known_PC = np.array(
+        [color for c in ontology.classes for color in c.palette] + list(ontology.ignore_palette), np.int16
+    )
+    away_UP: NDArray[np.int16] = np.abs(colors_UC[:, None] - known_PC[None]).max(2)
+    return away_UP, known_PC
+
+
 def snap_mask(raw: NDArray[np.generic], ontology: Ontology, distance: int) -> NDArray[np.generic]:
     """Colours that are not in the ontology → its nearest one, where that is near enough.
 
@@ -170,16 +192,13 @@ def snap_mask(raw: NDArray[np.generic], ontology: Ontology, distance: int) -> ND
     """
     if distance <= 0 or raw.ndim != 3 or raw.dtype != np.uint8 or not ontology.has_palette:
         return raw
-    known_PC = np.array(
-        [color for c in ontology.classes for color in c.palette] + list(ontology.ignore_palette), np.int16
-    )
     result_HWC: NDArray[np.generic] = raw.copy()
     for rows in _strips(raw):
         unknown_U = np.array(sorted(ontology.unknown_values(raw[rows])), np.uint32)
         if unknown_U.size == 0:
             continue
         colors_UC = np.array([unpack(int(value)) for value in unknown_U], np.int16)
-        away_UP = np.abs(colors_UC[:, None] - known_PC[None]).max(2)
+        away_UP, known_PC = _distances(colors_UC, ontology)
         nearest_U1 = away_UP.min(1, keepdims=True)
         snaps_U = (nearest_U1[:, 0] <= distance) & ((away_UP == nearest_U1).sum(1) == 1)
         replaced_UC = np.where(snaps_U[:, None], known_PC[away_UP.argmin(1)], colors_UC).astype(np.uint8)

@@ -224,12 +224,13 @@ def _refuse_too_many(
     total = bad + sum(finding.is_clean for finding in findings)
     if bad == 0 or bad <= options.max_dropped * total:
         return
+    left_out = f"; or leave them out with --max-dropped {bad / total + 0.005:.2f}" if bad < total else ""
     problems = "".join(f"\n  - {p}" for p in [*unpaired(found), *describe(pairs, findings, ontology)])
     raise DataError(
         f"something is wrong with {bad} of {total} frames; more than {options.max_dropped:.0%} are not left out "
         f"without being asked to:{problems}",
         where=str(root),
-        mend=f"{mend(findings, ontology)}; or leave them out with --max-dropped {min(1, bad / total + 0.005):.2f}",
+        mend=mend(findings, ontology) + left_out,
     )
 
 

@@ -15,7 +15,7 @@ from offroad_seg.ontology import Ontology, load_ontology
 from offroad_seg_train.data import reading
 from offroad_seg_train.data.checks import check_pairs, describe
 from offroad_seg_train.data.layouts import Pair
-from offroad_seg_train.data.reading import encode_mask, read_mask, snap_mask, unknown_values
+from offroad_seg_train.data.reading import encode_mask, read_mask, snap_advice, snap_mask, unknown_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,7 @@ def test_orthophotos_are_no_decompression_bombs(tmp_path: Path, monkeypatch: pyt
     np.testing.assert_array_equal(encode_mask(raw, POTSDAM, tmp_path), ids)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("limit", [5000, 1000])
 def test_absurd_sizes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     Image.new("RGB", (90, 60)).save(tmp_path / "a.png")
@@ -72,10 +73,23 @@ def test_colours_snap_to_the_only_nearest_one() -> None:
     assert raw[0].tolist() == [list(c) for c in row]
     between = np.array([[(255, 255, 127), (255, 255, 128)]], np.uint8)
     assert snap_mask(between, POTSDAM, 255)[0].tolist() == [[255, 255, 0], [255, 255, 255]]
+    pair = [
+        {"name": n, "color": [r, 0, 0], "palette": [[r, 0, 0]], "cost": 0} for n, r in (("a", 0), ("b", 10))
+    ]
+    two = Ontology.from_dict({"name": "two", "classes": pair})
+    tied = np.array([[(4, 0, 0), (5, 0, 0), (6, 0, 0)]], np.uint8)
+    assert snap_mask(tied, two, 9)[0].tolist() == [[0, 0, 0], [5, 0, 0], [10, 0, 0]]
     assert snap_mask(raw, POTSDAM, 0) is raw
     grey = np.zeros((2, 3), np.uint8)
     assert snap_mask(grey, RESCUENET, 9) is grey
     assert snap_mask(raw, load_ontology("ycor"), 9) is raw
+
+
+def test_the_mend_names_the_option_that_helps() -> None:
+    assert "--snap-colors 3`" in snap_advice([252 << 16 | 255 << 8, 255], POTSDAM)
+    assert snap_advice([252 << 16 | 255 << 8, 120 << 16 | 90 << 8], POTSDAM) == ""
+    assert snap_advice([], POTSDAM) == ""
+    assert snap_advice([5], load_ontology("ycor")) == ""
 
 
 def test_sixteen_bits_from_png_and_from_tiff_of_either_byte_order(tmp_path: Path) -> None:

@@ -214,6 +214,14 @@ def test_rugd_scenes_are_groups_and_rellis_sequences_too(tmp_path: Path) -> None
     assert {g.rpartition("/")[2] for g in groups} == {"cc", "ww"}
 
 
+def test_values_are_read_where_colours_lie_beside_them(tmp_path: Path) -> None:
+    made = write_rescuenet(tmp_path / "rescuenet")
+    colours = write_rescuenet(tmp_path / "colours", "rgb").root
+    for folder in colours.glob("ColorMasks-*"):
+        shutil.copytree(folder, made.root / folder.name)
+    assert all(p.mask.parent.name.endswith("-label-img") for p in list_pairs("auto", made.root))
+
+
 def test_look_alikes_are_not_taken_for_what_they_are_not(tmp_path: Path) -> None:
     made = write_rescuenet(tmp_path / "FloodNet-Supervised_v1.0")
     with pytest.raises(DataError, match="no data set that is known"):
