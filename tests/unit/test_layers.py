@@ -17,13 +17,18 @@ ROS_MODULES = {
 }  # fmt: skip
 # A run time may be imported by the engine of its name, and by the builder that makes such engines.
 ENGINE_MODULES = {
-    "torch": {"engines/torch.py"},
+    "torch": {
+        "engines/torch.py",
+        "compile/tensorrt_dynamo.py",
+        "compile/torch_graph.py",
+        "compile/torch_half.py",
+    },
     "onnxruntime": {
         "engines/onnxruntime.py",
         "compile/onnxruntime_builder.py",
         "compile/onnxruntime_int8.py",
         "compile/onnx_fold.py",
-    },  # fmt: skip
+    },
     "tensorrt": {"engines/tensorrt.py", "compile/tensorrt_builder.py"},
     "tensorrt_rtx": {"engines/tensorrt_rtx.py", "compile/tensorrt_rtx_builder.py"},
     "torch_tensorrt": {"compile/tensorrt_dynamo.py"},
