@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from offroad_seg.cli.command import Command
+from offroad_seg_train.commands.recipe_arguments import add_recipe_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -15,39 +16,25 @@ _EXAMPLES = """examples:
   offroad-seg train --config tiny --data DIR --out runs/tiny
   offroad-seg train --config resnet50_fpn --data DIR --out runs/v3 precision=16-mixed data.val_root=DIR2
   offroad-seg train --resume --out runs/v3
+  offroad-seg train --config desert --data DIR --show-batch batch.png
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "--config", metavar="FILE", help="recipe: a YAML file, or a name in config/train/ (tiny …)"
-    )
-    parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="images and masks; the same as data.root=DIR"
-    )
+    add_recipe_arguments(parser, settings_help="change settings, such as epochs=5 optimizer.lr=1e-3")
     parser.add_argument("--out", metavar="RUN", type=Path, help="folder of the run (runs/NAME)")
+    parser.add_argument(
+        "--show-batch",
+        metavar="PNG",
+        type=Path,
+        help="do not train: draw the first training images and labels, augmented, and end",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--resume", action="store_true", help="go on with the run in RUN, by its own config.yaml"
     )
     how.add_argument("--overwrite", action="store_true", help="replace what is in RUN")
-    parser.add_argument(
-        "settings", nargs="*", metavar="key=value", help="change settings, such as epochs=5 optimizer.lr=1e-3"
-    )
-    _accept_settings_anywhere(parser)
-
-
-def _accept_settings_anywhere(parser: argparse.ArgumentParser) -> None:
-    """Let ``key=value`` words stand before, between and after options; argparse takes only the first run of them."""
-    parse = parser.parse_known_args
-
-    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
-        found, rest = parse(args, namespace)
-        found.settings = [*found.settings, *(w for w in rest if "=" in w and not w.startswith("-"))]
-        return found, [w for w in rest if "=" not in w or w.startswith("-")]
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,6 +55,12 @@ def run(args: argparse.Namespace) -> int:
             where="--config",
             mend=f"give a YAML file, or one of: {', '.join(recipe_names())}; or --resume --out RUN",
         )
+    if args.show_batch is not None:
+        from offroad_seg_train.training.batch_sheet import show_batch
+
+        show_batch(config, args.show_batch)
+        print(f"look at: {args.show_batch}")
+        return 0
     out = args.out if args.out is not None else Path("runs") / config.name
     result = train(config, out, resume=args.resume, overwrite=args.overwrite)
     if rank_zero_only.rank:

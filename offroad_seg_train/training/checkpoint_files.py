@@ -46,13 +46,19 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
             # Renaming before the bytes are on the disk would leave an empty file after a power cut.
             os.fsync(file.fileno())
     except (OSError, RuntimeError) as error:
-        # torch wraps some of the errors of a full disk into a RuntimeError.
-        reason = (
-            error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-        )
         raise OffroadSegError(
-            f"the checkpoint cannot be written: {reason}",
+            f"the checkpoint cannot be written: {_reason(error)}",
             where=str(path),
             mend="make room on the disk, then go on with `offroad-seg train --resume`: the checkpoint of the epoch "
             "before is whole",
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said; torch hides it behind an error about its archive."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__context__
+    return str(error).splitlines()[0]

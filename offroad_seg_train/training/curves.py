@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.resources import replacing_file
@@ -21,7 +22,7 @@ _COLORS = {"train": "tab:gray", "val": "tab:orange"}
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Loss, IoU, Dice and accuracy over the epochs, training beside validation.
+    """Loss, IoU, Dice and accuracy over the epochs, training beside validation; dotted where a phase begins.
 
     Args:
         rows: Lines of ``metrics.jsonl``.
@@ -45,6 +46,9 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
                     label=f"{part} {label}".strip(),
                     marker="." if len(rows) < 40 else None,
                 )
+        for row, after in pairwise(rows):
+            if row.get("phase", 1) != after.get("phase", 1):
+                axes.axvline(row["epoch"] + 0.5, color="tab:blue", linestyle=":", linewidth=1)
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

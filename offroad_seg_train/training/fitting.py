@@ -9,6 +9,8 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from offroad_seg.errors import OffroadSegError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -34,6 +36,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: The user ended it.
+        OffroadSegError: The network cannot be compiled.
     """
     try:
         trainer.fit(
@@ -48,8 +51,14 @@ def fit(
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from None
-    except BaseException:
+    except BaseException as error:
         _end_other_processes(trainer)
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise OffroadSegError(
+                f"the network cannot be compiled here: {str(error).strip().splitlines()[0]}",
+                where="compile",
+                mend="compile=false; on a CPU, torch.compile needs a C++ compiler (g++)",
+            ) from error
         raise
 
 

@@ -45,6 +45,22 @@ def load_recipe(
     return parse(settings, where=f"{path} and the command line" if overrides else str(path))
 
 
+def override(config: TrainConfig, words: Sequence[str]) -> TrainConfig:
+    """A recipe with some settings changed.
+
+    Args:
+        config: Is left as it is.
+        words: ``key=value``, as for ``load_recipe``.
+
+    Raises:
+        InputError: A key is unknown, or a value does not fit; the message names it.
+    """
+    settings = asdict(config)
+    for word in words:
+        _apply(settings, word)
+    return parse(settings, where=" ".join(words))
+
+
 def parse(settings: dict[str, Any], *, where: str) -> TrainConfig:
     """Check plain nested settings and build a ``TrainConfig``.
 
@@ -104,18 +120,52 @@ def _apply(settings: dict[str, Any], word: str) -> None:
     key, equals, text = word.partition("=")
     if not equals or not key:
         raise InputError(f"'{word}' is not key=value", mend="for example optimizer.lr=1e-3")
+    value = parse_value(text, word)
+    *sections, last = key.split(".")
+    place: Any = settings
+    for section in sections:
+        place = _step_into(place, section, word)
+    if isinstance(place, list):
+        place[_index(place, last, word)] = value
+    else:
+        place[last] = value
+
+
+def parse_value(text: str, word: str) -> Any:
+    """A value as YAML reads it, but 1e-3 is a number.
+
+    Raises:
+        InputError: It is not valid YAML; the message names ``word``.
+    """
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise InputError(f"the value of '{word}' is not valid YAML") from None
+    return _with_numbers(value)
+
+
+def _with_numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_numbers(item) for item in value]
     if isinstance(value, str):
         # YAML 1.1 reads 1e-3 as text; people and torch mean a number.
         with contextlib.suppress(ValueError):
-            value = float(value)
-    *sections, last = key.split(".")
-    for section in sections:
-        inner = settings.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise InputError(f"'{section}' in '{word}' is a value, not a section")
-        settings = inner
-    settings[last] = value
+            return float(value)
+    return value
+
+
+def _step_into(place: Any, section: str, word: str) -> Any:
+    inner = place[_index(place, section, word)] if isinstance(place, list) else place.setdefault(section, {})
+    if not isinstance(inner, (dict, list)):
+        raise InputError(f"'{section}' in '{word}' is a value, not a section")
+    return inner
+
+
+def _index(items: list[Any], text: str, word: str) -> int:
+    """A place in a list, such as the 0 of ``phases.0.epochs``."""
+    if not text.isdigit() or int(text) >= len(items):
+        raise InputError(
+            f"no entry '{text}' in '{word}': the list has {len(items)}",
+            mend="count from 0, as phases.0.epochs",
+        )
+    return int(text)

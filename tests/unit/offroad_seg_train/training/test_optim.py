@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameter groups and schedules, the latter against torch's own."""
+"""Parameter groups and their rates."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ import torch
 from offroad_seg.errors import InputError
 from offroad_seg_train.models import ModelConfig, build_model
 from offroad_seg_train.training.optim import OptimizerConfig, build_optimizer
-from offroad_seg_train.training.schedule import ScheduleConfig
-
-STEPS = 7
-
-
-def rates(schedule: ScheduleConfig, epochs: int) -> list[float]:
-    return [schedule.factor(step, STEPS, epochs) for step in range(STEPS * epochs)]
 
 
 def test_v3_has_two_learning_rates() -> None:
@@ -36,32 +29,25 @@ def test_a_network_without_a_backbone_has_one_group() -> None:
     assert [(group["name"], group["lr"]) for group in optimizer.param_groups] == [("head", 0.1)]
 
 
-def test_restarts_are_those_of_torch() -> None:
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([parameter], lr=1.0)
-    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10, eta_min=0.02)
-    ours = rates(ScheduleConfig("cosine_restarts", restart_epochs=10, floor=0.02), 25)
-    for epoch in range(25):
-        epoch_rates = ours[epoch * STEPS : (epoch + 1) * STEPS]
-        assert epoch_rates == pytest.approx([optimizer.param_groups[0]["lr"]] * STEPS), f"epoch {epoch}"
-        optimizer.step()
-        reference.step()
+def test_a_phase_scales_every_rate() -> None:
+    model = build_model(ModelConfig(name="tiny"), 3)
+    optimizer = build_optimizer(OptimizerConfig("adamw", 0.2), model, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1]
 
 
-def test_cosine_falls_from_full_to_floor() -> None:
-    values = rates(ScheduleConfig("cosine", floor=0.1), 10)
-    assert values[0] == 1.0
-    assert values == sorted(values, reverse=True)
-    assert values[len(values) // 2] == pytest.approx(0.55)
-    assert 0.1 < values[-1] < 0.102
-
-
-def test_warm_up_climbs_to_full_and_shifts_the_rest() -> None:
-    values = rates(ScheduleConfig("constant", warmup_epochs=2), 4)
-    assert values[: 2 * STEPS] == pytest.approx([(i + 1) / (2 * STEPS + 1) for i in range(2 * STEPS)])
-    assert values[2 * STEPS :] == [1.0] * (2 * STEPS)
-    cosine = rates(ScheduleConfig("cosine", warmup_epochs=2), 4)
-    assert max(cosine) == cosine[2 * STEPS] == 1.0
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_one_kernel_for_all_tensors_gives_what_the_plain_optimiser_gives(name: str) -> None:
+    results = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        model = build_model(ModelConfig(name="tiny", width=8), 3)
+        optimizer = build_optimizer(OptimizerConfig(name, 1e-2, weight_decay=0.1), model, fused=fused)
+        for _ in range(5):
+            optimizer.zero_grad()
+            model(torch.rand(1, 3, 32, 48)).square().mean().backward()
+            optimizer.step()
+        results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-5)
 
 
 def test_a_network_that_is_wholly_frozen_is_refused() -> None:
@@ -76,11 +62,3 @@ def test_a_network_that_is_wholly_frozen_is_refused() -> None:
 def test_optimizer_settings_out_of_bounds_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError):
         OptimizerConfig(**wrong)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"name": "step"}, {"floor": 2}, {"restart_epochs": 0}, {"warmup_epochs": -1}], ids=str
-)
-def test_schedule_settings_out_of_bounds_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError):
-        ScheduleConfig(**wrong)
