@@ -13,7 +13,7 @@ from PIL import Image
 
 from offroad_seg.errors import DataError, InputError, OntologyError
 from offroad_seg.image import Letterbox
-from offroad_seg.ontology import Ontology
+from offroad_seg.ontology import Ontology, load_ontology
 from offroad_seg_train.data.checks import check_dataset
 from offroad_seg_train.data.dataset import SegmentationDataset
 from offroad_seg_train.data.layouts import LAYOUTS, Pair, find_layout, guess_layout, list_pairs, scan
@@ -220,6 +220,13 @@ def test_values_are_read_where_colours_lie_beside_them(tmp_path: Path) -> None:
     for folder in colours.glob("ColorMasks-*"):
         shutil.copytree(folder, made.root / folder.name)
     assert all(p.mask.parent.name.endswith("-label-img") for p in list_pairs("auto", made.root))
+
+
+def test_rellis_ids_that_its_authors_merge() -> None:
+    rellis = load_ontology("rellis3d")
+    ids = rellis.encode(np.array([[3, 29, 30, 6, 32, 0]], np.uint8))[0]
+    assert [rellis.names[i] for i in ids[:5]] == ["grass"] * 3 + ["water"] * 2
+    assert ids[5] == 255
 
 
 def test_look_alikes_are_not_taken_for_what_they_are_not(tmp_path: Path) -> None:
