@@ -7,9 +7,7 @@ together, each kind in one line with the files that have it.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,6 @@ import numpy as np
 from offroad_seg.compile.images import read_image, read_whole
 from offroad_seg.errors import DataError, ImageError, OntologyError
 from offroad_seg.ontology_palette import unpack
-from offroad_seg.progress import progress
 from offroad_seg_train.data.layouts import scan, unpaired
 from offroad_seg_train.data.reading import (
     EIGHT_BIT,
@@ -33,6 +30,7 @@ from offroad_seg_train.data.reading import (
     snap_mask,
     unknown_values,
 )
+from offroad_seg_train.data.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,11 +148,11 @@ def check_pairs(
         snap: See ``snap_mask``; 0 takes colours as they are.
         show_progress: Show a bar.
     """
-    # Decoding releases the interpreter lock, so threads are enough.
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda pair: _check_pair(pair, ontology, snap), pairs)
-        bar = progress(results, what="checking data", total=len(pairs), unit="pair", show=show_progress)
-        return list(bar)
+
+    def check(pair: Pair) -> Finding:
+        return _check_pair(pair, ontology, snap)
+
+    return in_threads(check, pairs, what="checking data", unit="pair", show=show_progress)
 
 
 def _check_pair(pair: Pair, ontology: Ontology, snap: int) -> Finding:

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -14,12 +12,12 @@ import numpy as np
 
 from offroad_seg.bundle import sha256_of
 from offroad_seg.errors import DataError
-from offroad_seg.progress import progress
 from offroad_seg_train.data.checks import Finding, check_pairs, describe, mend
 from offroad_seg_train.data.layouts import data_ontology, find_layout, scan, unpaired
 from offroad_seg_train.data.layouts.base import PARTS, part_of
 from offroad_seg_train.data.reading import describe_colors
 from offroad_seg_train.data.splits import resolve_mode, split_pairs
+from offroad_seg_train.data.threads import in_threads
 from offroad_seg_train.data.tiling import Tile, tile_grid
 
 if TYPE_CHECKING:
@@ -248,11 +246,8 @@ def _reason(finding: Finding) -> str:
 
 def _hash(pairs: Sequence[Pair], *, show: bool) -> dict[Path, str]:
     paths = [path for pair in pairs for path in (pair.image, pair.mask)]
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        sums = progress(
-            pool.map(sha256_of, paths), what="hashing files", total=len(paths), unit="file", show=show
-        )
-        return dict(zip(paths, sums, strict=True))
+    sums = in_threads(sha256_of, paths, what="hashing files", unit="file", show=show)
+    return dict(zip(paths, sums, strict=True))
 
 
 def _duplicates(pairs: Sequence[Pair], sums: dict[Path, str]) -> dict[str, str]:

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,11 +12,11 @@ import yaml
 
 from offroad_seg.compile.images import read_image
 from offroad_seg.errors import DataError
-from offroad_seg.progress import progress
 from offroad_seg.resources import write_text
 from offroad_seg.types import UNLABELLED
 from offroad_seg_train.data.layouts.generic import ONTOLOGY_FILE
 from offroad_seg_train.data.reading import encode_mask, needs_16_bit, read_mask, snap_mask
+from offroad_seg_train.data.threads import in_threads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,10 +53,8 @@ def write_frames(
     def write(frame: PlannedFrame) -> list[str]:
         return _write_frame(frame, ontology, folder, snap, move)
 
-    # Decoding and encoding release the interpreter lock, so threads are enough; few, since large images are large.
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        results = pool.map(write, plan.frames)
-        return list(progress(results, what="writing", total=len(plan.frames), unit="image", show=show))
+    # Few threads, since large images are large.
+    return in_threads(write, plan.frames, what="writing", unit="image", most=4, show=show)
 
 
 def write_mask(path: Path, ids_HW: NDArray[np.uint8], ontology: Ontology) -> None:
