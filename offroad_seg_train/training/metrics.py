@@ -58,8 +58,9 @@ class EpochMetrics(Metric):
         iou = torch.where(occurs, hits / union.clamp(min=1), 0).sum() / occurs.sum().clamp(min=1)
         self.batch_iou_sum += torch.where(known, iou, 0)
         self.batches += known
-        self.loss_sum += loss.detach().double()
-        self.steps += 1
+        # A batch without labels has no loss; so has what fills up a process's share of the validation images.
+        self.loss_sum += torch.where(known, loss.detach().double(), 0)
+        self.steps += known
 
     def compute(self) -> dict[str, Any]:
         """``loss``, ``miou_batch_mean`` and the keys of ``metrics_from_confusion``; None where nothing was seen."""
