@@ -133,7 +133,9 @@ def test_the_network_sees_an_image_upright_and_its_labels_lie_as_the_image_came(
     turned = upright(segmenter, rotation=rotation)
     result = turned.segment(frame(np.ascontiguousarray(camera_image)))
     assert result.labels_HW.shape == camera_image.shape
-    np.testing.assert_array_equal(np.rot90(result.network.labels_HW, -rotation // 90), plain.network.labels_HW)
+    np.testing.assert_array_equal(
+        np.rot90(result.network.labels_HW, -rotation // 90), plain.network.labels_HW
+    )
     np.testing.assert_array_equal(np.rot90(result.labels_HW, -rotation // 90), plain.labels_HW)
     np.testing.assert_array_equal(np.rot90(result.confidence_HW, -rotation // 90), plain.confidence_HW)
 

@@ -179,7 +179,10 @@ class Segmenter:
     def _network(self, inside: tuple[U8, ...], frame: Frame, mean_confidence: float) -> Segmentation | None:
         """The network's own pixels in buffers that outlive the engine's next call."""
         height, width = inside[0].shape
-        if self._output_size is None and height * width >= frame.image_HWC.shape[0] * frame.image_HWC.shape[1]:
+        if (
+            self._output_size is None
+            and height * width >= frame.image_HWC.shape[0] * frame.image_HWC.shape[1]
+        ):
             return None
         arrays = _oldest(self._network_outputs, height, width, len(inside))
         for network_HW, array in zip(inside, arrays, strict=True):
