@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import DataError
 from offroad_seg.resources import check_output, replacing_folder, write_text
+from offroad_seg.scratch import scratch_folder
 from offroad_seg_train.data.prepare.archives import unpack
 from offroad_seg_train.data.prepare.options import PrepareOptions
 from offroad_seg_train.data.prepare.plan import Dropped, Plan, PlannedFrame, make_plan
@@ -24,6 +23,7 @@ from offroad_seg_train.data.prepare.writing import write_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = [
     "RECORD_FILE",
@@ -91,12 +91,11 @@ def _opened(options: PrepareOptions, *, show: bool) -> Iterator[Path]:
         return
     # Beside the output, so that pictures are moved there instead of copied.
     place = next(folder for folder in options.out.resolve().parents if folder.is_dir())
-    prefix = f".{options.out.name}."
-    with tempfile.TemporaryDirectory(prefix=prefix, suffix=".unpacked", dir=place) as name:
+    with scratch_folder(place, f".{options.out.name}.", ".unpacked") as root:
         for number, archive in enumerate(options.sources):
             # A folder each: two archives may hold files of one name.
-            folder = Path(name) / (archive.name.partition(".")[0] or str(number))
-            folder = folder if not folder.exists() else Path(name) / f"{folder.name}_{number}"
+            folder = root / (archive.name.partition(".")[0] or str(number))
+            folder = folder if not folder.exists() else root / f"{folder.name}_{number}"
             folder.mkdir()
             result = unpack(archive, folder, limit=options.max_unpacked, show=show)
             _LOG.info("%s: %d files, %.2f GiB", archive.name, result.files, result.bytes / (1 << 30))
@@ -105,4 +104,4 @@ def _opened(options: PrepareOptions, *, show: bool) -> Iterator[Path]:
                 _LOG.info("%s: left packed, since no layout reads them: %s", archive.name, kinds)
             if result.links:
                 _LOG.warning("%s: %d links were left out", archive.name, result.links)
-        yield Path(name)
+        yield root

@@ -236,6 +236,10 @@ def test_archives_come_together_and_leave_nothing_behind(tmp_path: Path) -> None
         for name, form in (("2_Ortho_RGB", "zip"), ("5_Labels_all", "gztar"))
     ]
     out = tmp_path / "out"
+    # What a killed run left is removed too.
+    left = tmp_path / ".out.abcdefgh.unpacked"
+    left.mkdir()
+    os.utime(left, (0, 0))
     assert main(["prepare", *archives, "--out", str(out), "--val", "0.3"]) == 0
     assert len(read_all(out)) == 4
     assert {p.name for p in tmp_path.iterdir()} == {
