@@ -20,7 +20,7 @@ from offroad_seg_train.audit.probe import Record, probe_all
 from offroad_seg_train.audit.sky import fitting_ontologies
 from offroad_seg_train.audit.sky_checks import sky_frame_findings
 from offroad_seg_train.audit.sources import Sources, find_sources
-from offroad_seg_train.audit.tally import Tally, count_masks
+from offroad_seg_train.audit.tally import Tally
 from offroad_seg_train.data.layouts import data_ontology, find_layout
 
 if TYPE_CHECKING:
@@ -116,9 +116,13 @@ def run_audit(options: AuditOptions) -> Audit:
     sources = find_sources(options.data, options.val, options.layout)
     frames = sources.frames
     seconds = {"listing": time.perf_counter() - start}
-    records = list(probe_all(frames, ontology, options.threads, show_progress=options.show_progress))
+    records, tally = [], Tally(ontology)
+    probed = probe_all(frames, ontology, options.threads, show_progress=options.show_progress)
+    for index, record in enumerate(probed):
+        if record.mask is not None:
+            tally.add(index, frames[index].part, record.mask)
+        records.append(record.slim())
     seconds["reading"] = time.perf_counter() - start - sum(seconds.values())
-    tally = count_masks(frames, records, ontology)
     duplicates = find_duplicates(frames, records)
     seconds["comparing"] = time.perf_counter() - start - sum(seconds.values())
     oddities = find_oddities(records, duplicates, frames)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ROWS, COLUMNS = 24, 32
 """Cells of a heat map."""
+EDGE_ROWS = ROWS // 12
+"""Rows of a heat map that are the upper, or lower, edge of the image: a twelfth of it."""
 _MOST_VALUES = 64
 _LOSSY = {"JPEG", "WEBP"}
 _NARROW = (np.uint8, np.uint16)
@@ -47,6 +49,7 @@ class MaskRecord:
         pixels_V: Pixels of each.
         height_V: Mean height of each in the image, 0 at the top, 1 at the bottom.
         heat_VRC: Share of the pixels of each cell that each value takes, float32 (V, ROWS, COLUMNS).
+        edge_V: Share of the upper edge of the mask that each value takes.
         texture_V: Mean strength of edges under each value, grey values a pixel; NaN where it is not known.
         light_V: Mean grey value under each; NaN where it is not known.
         unknown: Those of the values that the ontology does not know → pixels.
@@ -63,6 +66,7 @@ class MaskRecord:
     pixels_V: NDArray[np.int64]
     height_V: NDArray[np.float64]
     heat_VRC: NDArray[np.float32]
+    edge_V: NDArray[np.float64]
     texture_V: NDArray[np.float64]
     light_V: NDArray[np.float64]
     unknown: dict[int, int]
@@ -101,6 +105,7 @@ def probe_mask(path: Path, ontology: Ontology, small_HWC: NDArray[np.uint8] | No
         pixels_V=pixels_V,
         height_V=height_V,
         heat_VRC=heat_VRC,
+        edge_V=heat_VRC[:, :EDGE_ROWS].mean(axis=(1, 2), dtype=np.float64),
         texture_V=texture_V,
         light_V=light_V,
         unknown={code: n for code, n in unknown.items() if code not in more},

@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offroad_seg_train.audit.finding import Example, Finding, Panel, Severity, percent
-from offroad_seg_train.audit.mask_probe import ROWS
+from offroad_seg_train.audit.mask_probe import EDGE_ROWS, ROWS
 from offroad_seg_train.audit.roles import GROUND, SKY, SOLID, STANDING, role, words
 from offroad_seg_train.audit.sky import looks_like_sky, sky_figures, smoother
 from offroad_seg_train.audit.sources import NEIGHBOURS
-from offroad_seg_train.audit.tally import EDGE_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from offroad_seg.errors import OffroadSegError
 from offroad_seg.progress import progress
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from offroad_seg_train.audit.sources import Frame
 
 _AHEAD = 4
+_NO_HEAT = np.zeros((0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class Record:
     mask: MaskRecord | None
     image_problem: str = ""
     mask_problem: str = ""
+
+    def slim(self) -> Record:
+        """Without the heat maps, which are three quarters of it and are needed only until they are summed up."""
+        if self.mask is None:
+            return self
+        return replace(self, mask=replace(self.mask, heat_VRC=_NO_HEAT))
 
 
 def probe_all(

@@ -9,9 +9,8 @@ import yaml
 
 from offroad_seg import resources
 from offroad_seg.ontology import Ontology, ontology_names
-from offroad_seg_train.audit.mask_probe import value_ids
+from offroad_seg_train.audit.mask_probe import EDGE_ROWS, value_ids
 from offroad_seg_train.audit.roles import SKY, role
-from offroad_seg_train.audit.tally import EDGE_ROWS
 
 if TYPE_CHECKING:
     from offroad_seg_train.audit.finding import MaskValue

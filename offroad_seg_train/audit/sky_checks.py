@@ -10,7 +10,6 @@ import numpy as np
 from offroad_seg_train.audit.finding import Example, FileNote, Finding, Panel, Severity, count, percent
 from offroad_seg_train.audit.roles import SKY, role
 from offroad_seg_train.audit.sky import looks_like_sky
-from offroad_seg_train.audit.tally import EDGE_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,17 +72,16 @@ def sky_frame_findings(frames: Sequence[Frame], records: Sequence[Record], tally
 
 def _edge_share(mask: MaskRecord, values: set[MaskValue]) -> float:
     places = [k for k, value in enumerate(mask.values) if value in values]
-    return float(mask.heat_VRC[places, :EDGE_ROWS].sum(axis=0).mean()) if places else 0.0
+    return float(mask.edge_V[places].sum())
 
 
 def _called(mask: MaskRecord | None, tally: Tally) -> str:
     """What most of the upper edge is called."""
     assert mask is not None
-    share = float(mask.heat_VRC[:, :EDGE_ROWS].mean(axis=(1, 2)).max())
-    return f"{percent(share)} {tally.name_of(_edge_value(mask))}"
+    return f"{percent(float(mask.edge_V.max()))} {tally.name_of(_edge_value(mask))}"
 
 
 def _edge_value(mask: MaskRecord | None) -> MaskValue:
     """The value that has most of the upper edge."""
     assert mask is not None
-    return mask.values[int(mask.heat_VRC[:, :EDGE_ROWS].mean(axis=(1, 2)).argmax())]
+    return mask.values[int(mask.edge_V.argmax())]

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from offroad_seg_train.audit.mask_probe import ROWS
+from offroad_seg_train.audit.mask_probe import EDGE_ROWS, ROWS
 from offroad_seg_train.audit.roles import role
 from offroad_seg_train.audit.sky import looks_like_sky, relative_texture
-from offroad_seg_train.audit.tally import EDGE_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

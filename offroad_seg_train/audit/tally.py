@@ -10,22 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offroad_seg_train.audit.finding import MaskValue
-from offroad_seg_train.audit.mask_probe import COLUMNS, ROWS, value_ids
+from offroad_seg_train.audit.mask_probe import COLUMNS, EDGE_ROWS, ROWS, value_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from offroad_seg.ontology import Ontology
     from offroad_seg_train.audit.mask_probe import MaskRecord
-    from offroad_seg_train.audit.probe import Record
-    from offroad_seg_train.audit.sources import Frame
 
     F64 = NDArray[np.float64]
 
-EDGE_ROWS = ROWS // 12
-"""Rows of a heat map that are the upper, or lower, edge of the image: a twelfth of it."""
 _MOST_VALUES = 2000
 
 
@@ -206,12 +200,3 @@ def _figures(mask: MaskRecord, places: list[int]) -> tuple[int, float, F64, floa
         float(seen_K @ np.nan_to_num(mask.texture_V[places])),
         float(seen_K @ np.nan_to_num(mask.light_V[places])),
     )
-
-
-def count_masks(frames: Iterable[Frame], records: Iterable[Record], ontology: Ontology) -> Tally:
-    """The sums over all frames."""
-    tally = Tally(ontology)
-    for index, (frame, record) in enumerate(zip(frames, records, strict=True)):
-        if record.mask is not None:
-            tally.add(index, frame.part, record.mask)
-    return tally

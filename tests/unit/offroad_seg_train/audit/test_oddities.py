@@ -68,3 +68,11 @@ def test_the_repeated_anomaly_is_found_once_with_all_its_copies(planted_audit):
 def test_too_few_images_have_nothing_usual(planted_audit):
     records, frames = planted_audit.records[:15], planted_audit.sources.frames[:15]
     assert oddities.find_oddities(records, type(planted_audit.duplicates)([], []), frames) == []
+
+
+def test_the_score_is_what_its_definition_says():
+    z = np.random.default_rng(3).normal(0, 3, (50, len(TRAITS)))
+    points = 3 * np.arcsinh(z / 3) * np.sqrt([t.weight for t in TRAITS])
+    apart = np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=2))
+    near = np.sort(apart, axis=1)[:, 1:4].mean(axis=1)  # the first is the image itself
+    np.testing.assert_allclose(isolation(z), near / np.percentile(near, 95), rtol=1e-6)
