@@ -9,6 +9,8 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import torch.distributed
+
 from offroad_seg.errors import OffroadSegError
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: The user ended it.
-        OffroadSegError: The network cannot be compiled.
+        OffroadSegError: The network cannot be compiled, or another process has failed.
     """
     try:
         trainer.fit(
@@ -59,7 +61,20 @@ def fit(
                 where="compile",
                 mend="compile=false; on a CPU, torch.compile needs a C++ compiler (g++)",
             ) from error
+        if trainer.world_size > 1 and _lost_a_process(error):
+            raise OffroadSegError(
+                "another process of this run has failed; its own error stands above",
+                where=f"process {trainer.global_rank} of {trainer.world_size}",
+                mend="look for the first error of any process",
+            ) from error
         raise
+
+
+def _lost_a_process(error: BaseException) -> bool:
+    # Of gloo it is a plain RuntimeError.
+    return isinstance(error, torch.distributed.DistBackendError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
 
 
 def _end_other_processes(trainer: lightning.Trainer) -> None:
