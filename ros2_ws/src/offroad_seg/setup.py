@@ -58,6 +58,7 @@ setup(
             "offroad-seg = offroad_seg.cli.main:main",
         ],
         "offroad_seg.commands": [
+            "bench = offroad_seg.cli.bench:COMMAND",
             "compile = offroad_seg.cli.compile:COMMAND",
             "doctor = offroad_seg.cli.doctor:COMMAND",
             "inspect = offroad_seg.cli.inspect:COMMAND",

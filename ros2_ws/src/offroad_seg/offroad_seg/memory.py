@@ -13,24 +13,23 @@ _MIB = 1 << 20
 _TIMEOUT_S = 10
 
 
-def host_memory_mb() -> float | None:
-    """Resident memory of this process, MiB; None where the system does not say."""
+def host_memory_mb(pid: int | None = None) -> float | None:
+    """Resident memory of a process, of this one without ``pid``, MiB; None where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / _MIB
 
 
-def gpu_memory_mb() -> float | None:
-    """What this process holds on all NVIDIA GPUs, MiB; None without a GPU, or where the driver does not tell.
+def gpu_memory_mb(pid: int | None = None) -> float | None:
+    """What a process holds on all NVIDIA GPUs, MiB; None without a GPU, or where the driver does not tell.
 
     A Jetson's GPU shares the host's memory: there ``host_memory_mb`` says it.
     """
     rows = _nvidia_smi("--query-compute-apps=pid,used_memory")
-    used = [
-        float(row[1]) for row in rows if len(row) == 2 and row[0] == str(os.getpid()) and _is_number(row[1])
-    ]
+    wanted = str(pid or os.getpid())
+    used = [float(row[1]) for row in rows if len(row) == 2 and row[0] == wanted and _is_number(row[1])]
     return sum(used) if used else None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from offroad_seg.cli.main import build_parser, find_commands, load_command, main
 
-RUNTIME = {"compile", "doctor", "inspect", "node", "replay"}
+RUNTIME = {"bench", "compile", "doctor", "inspect", "node", "replay"}
 TRAINER = {"demo", "evaluate", "export", "predict", "synth", "train"}
 # On a vehicle the trainer is not installed, and its commands are simply not there.
 COMMANDS = sorted(RUNTIME | TRAINER if find_spec("lightning") else RUNTIME)

@@ -84,6 +84,11 @@ class ReplayNode:
                 command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True
             )
 
+    @property
+    def pid(self) -> int:
+        """Of the node's process."""
+        return self._process.pid
+
     def __enter__(self) -> ReplayNode:
         return self
 
