@@ -2,8 +2,9 @@
 """Float16 arithmetic on a CPU, honestly: every tensor that an engine keeps in float16 is rounded and may overflow.
 
 ONNX Runtime has hardly any float16 kernels on a CPU. It computes in float32 between casts of its own, and takes away
-pairs of casts: nothing is rounded, nothing overflows, and a comparison with it says nothing about float16. An Identity
-behind each float16 result, with optimisation off, keeps those casts alive.
+pairs of casts: nothing is rounded, nothing overflows, and a comparison with it says nothing about float16. Identities
+behind each float16 result, with optimisation off, keep those casts alive; two of them, since a single one between
+float32 neighbours is computed in float32, too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def rounding(data: bytes) -> ort.InferenceSession:
         for index, name in enumerate(node.output):
             if types.get(name) == onnx.TensorProto.FLOAT16:
                 node.output[index] = f"{name}/exact"
-                nodes.append(onnx.helper.make_node("Identity", [f"{name}/exact"], [name]))
+                nodes.append(onnx.helper.make_node("Identity", [f"{name}/exact"], [f"{name}/rounded"]))
+                nodes.append(onnx.helper.make_node("Identity", [f"{name}/rounded"], [name]))
     rebuilt = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
     model.graph.node.extend(rebuilt)

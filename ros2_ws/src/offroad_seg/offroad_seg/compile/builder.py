@@ -96,6 +96,7 @@ class Builder(Protocol):
 
 BUILDERS = {
     "onnxruntime": "offroad_seg.compile.onnxruntime_builder:OnnxRuntimeBuilder",
+    "tensorrt": "offroad_seg.compile.tensorrt_builder:TensorRtBuilder",
     "tensorrt-rtx": "offroad_seg.compile.tensorrt_rtx_builder:TensorRtRtxBuilder",
 }
 

@@ -53,7 +53,13 @@ class OnnxGraph:
             t.name: self.onnx.numpy_helper.to_array(t) for t in graph.initializer
         }
         self.nodes: list[Any] = []
+        known = {"", "ai.onnx"} | {f.domain for f in model.functions}
         for node in graph.node:
+            if node.domain not in known:
+                raise EngineError(
+                    f"{called(node)} is no operator of ONNX, but of '{node.domain}'",
+                    mend="use a model without operators of its own",
+                )
             if any(a.HasField("g") or a.graphs for a in node.attribute):
                 raise EngineError(
                     f"the graph has a branch or a loop: {called(node)}",

@@ -8,7 +8,8 @@ Float32 stays where float16 would be wrong:
 
 - what comes before the first convolution: the normalisation of the pixels;
 - sums and means over many pixels, whose intermediate values pass 65504 although the result does not;
-- nodes with a constant that float16 cannot hold: too large, or a small divisor or epsilon that would become 0;
+- nodes with a constant that float16 cannot hold (too large, or a small epsilon that would become 0), and what reads
+  their results;
 - everything behind the logits: softmax, mean, and the out-of-distribution score.
 """
 
@@ -44,6 +45,11 @@ _SUMS = frozenset(
         "Pow",
     }
 )
+# Through these a magnitude that float16 cannot hold goes on to the next node.
+_CARRIERS = frozenset(
+    {"Relu", "Abs", "Neg", "Sqrt", "Clip", "Max", "Min", "Add", "Sub", "Concat", "Slice", "Where", "Identity"}
+    | {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Resize", "MaxPool", "AveragePool"}
+)
 # Operator → inputs that ONNX wants in float32 whatever the others are.
 _ALWAYS_FLOAT = {"Resize": (1, 2), "Upsample": (1,)}
 _HALF_MAX = float(np.finfo(np.float16).max)
@@ -67,7 +73,7 @@ def to_half(graph: OnnxGraph, logits: str) -> tuple[str, ...]:
     chosen, kept = _choose(graph, logits)
     if not chosen:
         raise EngineError(
-            "there is nothing to compute in fp16: the network has no convolution and no matrix product",
+            "there is nothing to compute in fp16: no convolution or matrix product whose weights float16 can hold",
             mend="--precision fp32",
         )
     rebuilt: list[Any] = []
@@ -110,6 +116,7 @@ def _choose(graph: OnnxGraph, logits: str) -> tuple[set[str], list[str]]:
     floating = graph.onnx.TensorProto.FLOAT
     inside = graph.ancestors(logits)
     behind_first: set[str] = set()
+    out_of_range: set[str] = set()
     chosen: set[str] = set()
     kept = []
     for node in graph.nodes:
@@ -121,10 +128,13 @@ def _choose(graph: OnnxGraph, logits: str) -> tuple[set[str], list[str]]:
             continue
         if not any(graph.types.get(name) == floating for name in (*node.input, *node.output)):
             continue
-        if node.op_type in _SUMS or _unfit(graph, node):
-            kept.append(called(node))
-        else:
+        reads_out_of_range = any(name in out_of_range for name in node.input)
+        if _unfit(graph, node) or (reads_out_of_range and node.op_type in _CARRIERS):
+            out_of_range.update(node.output)
+        elif node.op_type not in _SUMS and not reads_out_of_range:
             chosen.add(node.output[0])
+            continue
+        kept.append(called(node))
     return chosen, kept
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from offroad_seg.compile.builder import BuildTools
     from offroad_seg.compile.onnx_typed import TypedGraph
+    from offroad_seg.engines.trt_layers import LayerTypes
     from offroad_seg.engines.trt_precision import PrecisionProof
 
 Memory = tuple[int, int]
@@ -46,6 +47,7 @@ def build_plan(
     where: str,
     timing_cache: Path | None = None,
     free_memory: Callable[[], Memory | None] = lambda: None,
+    inspect: bool = False,
 ) -> BuiltPlan:
     """Parse, check, build and weigh.
 
@@ -58,6 +60,7 @@ def build_plan(
         where: The bundle, for messages.
         timing_cache: File that keeps what was measured of kernels, for this GPU and version; None keeps nothing.
         free_memory: Asked where memory ran out.
+        inspect: Load the plan and ask the inspector, where the build log did not tell the layers; needs the GPU.
 
     Raises:
         EngineError: An operator is not supported, memory ran out, the run time failed, or the engine is not of the
@@ -84,15 +87,30 @@ def build_plan(
     if cache is not None and timing_cache is not None:
         save_timing_cache(config, timing_cache)
     plan = bytes(serialized)
+    layers = read_layers(book.layers)
+    if inspect and not layers.constants and not layers.heavy:
+        layers = inspected(trt, plan)
     proof = assert_precision(
         graph.precision,
         plan_bytes=len(plan),
         weight_count=graph.weight_count,
         weights_bytes=book.weights_bytes,
-        layers=read_layers(book.layers),
+        layers=layers,
         where=where,
     )
     return BuiltPlan(plan, proof)
+
+
+def inspected(trt: ModuleType, plan: bytes) -> LayerTypes:
+    """The layers of a plan, as the inspector tells them on the GPU; nothing where the plan cannot be loaded."""
+    module: Any = trt
+    logger = make_logger(trt, LogBook())
+    runtime = module.Runtime(logger)
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        return read_layers("")
+    inspector = engine.create_engine_inspector()
+    return read_layers(inspector.get_engine_information(module.LayerInformationFormat.JSON))
 
 
 def timing_cache_file(gpu: str, version: str) -> Path:

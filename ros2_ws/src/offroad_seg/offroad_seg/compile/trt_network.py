@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.engines.base import INPUT
@@ -110,9 +111,21 @@ def heavy_layers(network: Any) -> list[tuple[str, str]]:
 
 
 def _fault(error: Any) -> str:
-    """What the parser says of one node. ``desc`` runs over lines and ends in the parser's own sources."""
-    text = next((part.strip() for part in error.desc().splitlines() if part.strip()), "")
+    """What the parser says of one node, without the conditions and files of its own sources."""
+    lines = [line.strip() for line in error.desc().splitlines() if line.strip()]
+    quoted = re.search(r'"([^"]+)"', lines[0]) if lines else None
+    detailed = next((line for line in lines if "Error Code" in line), "")
+    if "Plugin not found" in error.desc():
+        said = "there is no such operator, and no plugin of its name"
+    elif quoted is not None:
+        said = quoted.group(1)
+    elif detailed:
+        said = detailed
+    elif not lines or lines[0] == "false":
+        said = "this operator is not supported"
+    else:
+        said = lines[0]
+    # TensorRT before 10 tells neither name nor operator.
     operator = getattr(error, "node_operator", lambda: "")()
     name = getattr(error, "node_name", lambda: "")() or f"number {error.node()}"
-    node = f"node '{name}'" + (f" ({operator})" if operator else "")
-    return f"{node}: {text}" if name not in text or operator not in text else text
+    return f"node '{name}' ({operator}): {said}" if operator else f"node '{name}': {said}"

@@ -73,7 +73,7 @@ def _sections(line: str) -> dict[str, str]:
 
 def _class_of(name: str) -> str:
     lowered = name.strip().lower()
-    if re.search(r"\bhalf\b|fp16|float16", lowered):
+    if re.search(r"\bhalf\b|fp16|(?<!b)float16", lowered):
         return HALF
     if re.search(r"\bfloat\b|fp32|float32|tf32", lowered):
         return FLOAT

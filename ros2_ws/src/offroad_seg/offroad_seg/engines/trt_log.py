@@ -22,7 +22,7 @@ _ASKED = re.compile(
 _OUT_OF_MEMORY = re.compile(
     r"out ?of ?memory|could not be allocated|insufficient memory|cudaError 2\b", re.IGNORECASE
 )
-_INTERNAL_PATH = re.compile(r"\s*(?:\[|\(?In )[^\s\])]*::?[^\])]*[\])]?\s*$")
+_INTERNAL_PATH = re.compile(r"\.?\s*\(?\bIn \S+ at \S+:\d+\)?")
 _MAX_KEPT = 50
 
 
