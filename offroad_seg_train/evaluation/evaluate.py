@@ -3,169 +3,155 @@
 
 from __future__ import annotations
 
-import heapq
 import json
-import logging
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from offroad_seg.errors import InputError
 from offroad_seg.metrics import SegmentationMetrics
-from offroad_seg.ontology import load_ontology
 from offroad_seg.progress import progress
 from offroad_seg.resources import replacing_folder, write_text
 from offroad_seg_train.data.dataset import read_pair
-from offroad_seg_train.data.layouts import find_layout, list_pairs
-from offroad_seg_train.data.splits import split
-from offroad_seg_train.evaluation.pictures import comparison, confusion_picture, write_image
+from offroad_seg_train.evaluation.frames import choose_frames
+from offroad_seg_train.evaluation.gallery import Worst
+from offroad_seg_train.evaluation.labelling import Labeller, LabelOptions
+from offroad_seg_train.evaluation.pictures import confusion_picture, reliability_picture
+from offroad_seg_train.evaluation.report import write_report
+from offroad_seg_train.export.calibrate import calibrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from offroad_seg.ontology import Ontology
-    from offroad_seg_train.data.layouts import Pair
+    from offroad_seg_train.evaluation.frames import Frames, FrameSource
     from offroad_seg_train.evaluation.opened import OpenedModel
 
-_LOG = logging.getLogger(__name__)
-WORST = 8
+WORST = 12
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to evaluate on.
+    """What to evaluate on, and how.
 
     Attributes:
-        data: The data folder.
-        layout: A name from ``LAYOUTS``, or ``auto``.
-        ontology: What the mask values mean, by name or file; None takes the model's own.
-        part: ``all`` frames, or ``val``: those that the recipe's split held out.
+        source: The labelled images.
+        label: How images are labelled.
         worst: How many of the worst frames to draw.
         batch_size: Of ``miou_batch_mean``.
+        calibrate: Also fit a temperature on these images, and say what it would change.
         overwrite: Replace results that are there.
     """
 
-    data: Path
-    layout: str = "auto"
-    ontology: str | None = None
-    part: str = "all"
+    source: FrameSource
+    label: LabelOptions = field(default_factory=LabelOptions)
     worst: int = WORST
     batch_size: int = 4
+    calibrate: bool = False
     overwrite: bool = False
 
 
+@dataclass(frozen=True)
+class FrameScore:
+    """One frame's own figures; the IoU is None where it has no labelled pixel.
+
+    Attributes:
+        name: The frame.
+        miou: Over the classes that it shows or that were predicted in it.
+        pixel_accuracy: Of its labelled pixels.
+        seconds: That labelling it took, without reading it.
+    """
+
+    name: str
+    miou: float | None
+    pixel_accuracy: float | None
+    seconds: float
+
+
 def evaluate(model: OpenedModel, out: Path, options: EvaluateOptions) -> dict[str, Any]:
-    """Write ``metrics.json``, ``frames.csv``, ``confusion_matrix.png`` and ``worst/`` into ``out``.
+    """Write ``metrics.json``, ``report.html``, ``frames.csv``, two diagrams and ``worst/`` into ``out``.
 
     Returns:
         What ``metrics.json`` holds.
 
     Raises:
-        InputError: ``out`` is not empty, the data cannot be used, or its classes are not the model's.
+        InputError: ``out`` is not empty, the data cannot be used, its classes are not the model's, or a temperature is
+            wanted of a bundle.
         EngineError: The logits are not finite.
     """
-    ontology = _label_set(model.ontology, options.ontology)
-    layout = find_layout(options.layout, options.data)
-    pairs = _choose(model, list_pairs(layout.name, options.data), options)
+    if options.calibrate and model.checkpoint is None:
+        raise InputError(
+            "a bundle gives no logits, which a temperature is fitted on",
+            where=str(model.path),
+            mend="give the checkpoint; `offroad-seg export --calibrate DATA` puts the temperature into the bundle",
+        )
+    frames = choose_frames(options.source, model.ontology, model.recipe, where=str(model.path))
+    labeller = Labeller(model, options.label)
     with replacing_folder(out, overwrite=options.overwrite) as folder:
-        metrics = SegmentationMetrics(ontology.names, options.batch_size)
+        metrics = SegmentationMetrics(frames.ontology.names, options.batch_size)
+        worst = Worst(frames.ontology, options.worst)
         started = time.perf_counter()
-        rows = [_measure(model, pair, ontology, metrics) for pair in progress(pairs, what="evaluating")]
+        rows = [
+            _measure(labeller, index, frames, metrics, worst)
+            for index in progress(range(len(frames.pairs)), what="evaluating")
+        ]
         seconds = time.perf_counter() - started
         result = {
             **metrics.result(),
+            "reliability": metrics.calibration.diagram(),
             "seconds": round(seconds, 3),
+            "latency_ms": {"total": _latency([row.seconds for row in rows])},
             "batch_size": options.batch_size,
+            "labelling": labeller.describe(),
             "model": model.describe(),
-            "data": {"root": str(options.data), "layout": layout.name, "part": options.part},
+            "data": {"root": str(options.source.root), **frames.describe()},
         }
+        if options.calibrate:
+            result["calibration"] = _calibrate(model, frames)
         write_text(folder / "metrics.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
         write_text(folder / "frames.csv", _table(rows))
-        confusion_picture(metrics.matrix.counts, ontology.names, folder / "confusion_matrix.png")
-        _draw_worst(model, pairs, rows, ontology, folder / "worst", options.worst)
+        confusion_picture(metrics.matrix.counts, frames.ontology.names, folder / "confusion_matrix.png")
+        reliability_picture(result["reliability"], result["ece"], folder / "reliability.png")
+        worst.write(folder / "worst")
+        write_report(folder / "report.html", result, metrics.matrix.counts, frames.ontology, rows, worst)
     return result
 
 
-@dataclass(frozen=True)
-class FrameScore:
-    """One frame's own figures; None where it has no labelled pixel."""
-
-    name: str
-    miou: float | None
-    pixel_accuracy: float | None
-
-
-def _measure(model: OpenedModel, pair: Pair, ontology: Ontology, metrics: SegmentationMetrics) -> FrameScore:
-    image_HWC, truth_HW = read_pair(pair, ontology)
-    labels_HW, confidence_HW = model.predict(image_HWC)
+def _measure(
+    labeller: Labeller, index: int, frames: Frames, metrics: SegmentationMetrics, worst: Worst
+) -> FrameScore:
+    pair = frames.pairs[index]
+    image_HWC, truth_HW = read_pair(pair, frames.ontology)
+    started = time.perf_counter()
+    labels_HW, confidence_HW = labeller.label(image_HWC)
+    seconds = time.perf_counter() - started
     own = metrics.update(labels_HW, truth_HW, confidence_HW)
-    return FrameScore(pair.name, own["miou"], own["pixel_accuracy"])
+    row = FrameScore(pair.name, own["miou"], own["pixel_accuracy"], seconds)
+    worst.add(row, image_HWC, truth_HW, labels_HW, confidence_HW)
+    return row
 
 
-def _label_set(own: Ontology, name: str | None) -> Ontology:
-    """The ontology that reads the masks; its classes must be the model's, only raw values may differ."""
-    if name is None:
-        return own
-    other = load_ontology(name)
-    if other.names != own.names:
-        raise InputError(
-            f"the classes of ontology {other.name} are not those of the model: {', '.join(other.names)} "
-            f"against {', '.join(own.names)}",
-            where="--ontology",
-            mend="give an ontology with the same classes, or leave it out",
-        )
-    return other
+def _calibrate(model: OpenedModel, frames: Frames) -> dict[str, Any]:
+    assert model.checkpoint is not None
+    found = calibrate(
+        model.checkpoint.module,
+        model.segmenter.bundle.letterbox,
+        frames,
+        device=model.checkpoint.device,
+    )
+    return dict(found.calibration or {})
 
 
-def _choose(model: OpenedModel, pairs: list[Pair], options: EvaluateOptions) -> list[Pair]:
-    """All pairs, or those that the recipe's split held out."""
-    data = model.recipe.get("data", {})
-    if options.part == "all":
-        root = data.get("root")
-        if root and Path(root).resolve() == options.data.resolve():
-            _LOG.warning(
-                "these are the images that the model was trained on; --split val takes the held-out part"
-            )
-        return pairs
-    if options.part != "val":
-        raise InputError(f"there is no split '{options.part}'", mend="one of: all, val")
-    if "val_fraction" not in data:
-        raise InputError(
-            "the model does not say how its data was split", where=str(model.path), mend="--split all"
-        )
-    if data.get("val_root") is not None or data.get("has_val_root"):
-        raise InputError(
-            "the model was validated on a folder of its own, not on a part of its training data",
-            where=str(model.path),
-            mend="give that folder as --data, with --split all",
-        )
-    names = [pair.name for pair in pairs]
-    parts = split(names, data["val_fraction"], data.get("split", "blocks"), model.recipe.get("seed", 0))
-    return [pairs[i] for i in parts.val]
+def _latency(seconds: Sequence[float]) -> dict[str, float]:
+    values = np.percentile(seconds, (50, 95, 99)) * 1e3
+    return {name: round(float(v), 3) for name, v in zip(("p50", "p95", "p99"), values, strict=True)}
 
 
 def _table(rows: Sequence[FrameScore]) -> str:
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.6f}"
 
-    lines = [f'"{r.name}",{number(r.miou)},{number(r.pixel_accuracy)}' for r in rows]
-    return "\n".join(["name,miou,pixel_accuracy", *lines]) + "\n"
-
-
-def _draw_worst(
-    model: OpenedModel,
-    pairs: Sequence[Pair],
-    rows: Sequence[FrameScore],
-    ontology: Ontology,
-    folder: Path,
-    count: int,
-) -> None:
-    scored = [(row.miou, i) for i, row in enumerate(rows) if row.miou is not None]
-    for place, (miou, index) in enumerate(heapq.nsmallest(count, scored), start=1):
-        image_HWC, truth_HW = read_pair(pairs[index], ontology)
-        labels_HW, _ = model.predict(image_HWC)
-        caption = f"{rows[index].name}   mIoU {miou:.3f}   accuracy {rows[index].pixel_accuracy:.3f}"
-        name = rows[index].name.replace("/", "_")
-        picture = comparison(image_HWC, truth_HW, labels_HW, ontology, caption)
-        write_image(folder / f"{place:02d}_{name}.png", picture)
+    lines = [f'"{r.name}",{number(r.miou)},{number(r.pixel_accuracy)},{r.seconds:.4f}' for r in rows]
+    return "\n".join(["name,miou,pixel_accuracy,seconds", *lines]) + "\n"

@@ -37,6 +37,10 @@ class CheckpointEngine:
         height: Network input rows.
         width: Network input columns.
         device: ``auto``, ``cpu`` or ``cuda``.
+
+    Attributes:
+        module: The network, on ``device``.
+        device: Where it runs.
     """
 
     name = "checkpoint"
@@ -46,8 +50,9 @@ class CheckpointEngine:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("torch finds no CUDA device", where="--device", mend="--device cpu")
-        self._model = DeployedModel(module).to(device)
-        self._device = device
+        self.module = module.to(device)
+        self.device = device
+        self._model = DeployedModel(self.module)
         self._shape = (1, height, width, 3)
         self.info = EngineInfo("checkpoint", str(torch.__version__), device, "fp32")
 
@@ -55,7 +60,7 @@ class CheckpointEngine:
         """See ``InferenceEngine.infer``."""
         pixels = check_input(image_BHWC, self._shape)
         with torch.inference_mode():
-            labels, confidence, mean = self._model(torch.from_numpy(pixels).to(self._device))
+            labels, confidence, mean = self._model(torch.from_numpy(pixels).to(self.device))
         return EngineOutput(labels.cpu().numpy(), confidence.cpu().numpy(), mean.cpu().numpy())
 
     def close(self) -> None:
@@ -70,11 +75,13 @@ class OpenedModel:
         path: The checkpoint or bundle.
         segmenter: Labels images at their own size.
         recipe: The training configuration; empty where a bundle does not say.
+        checkpoint: What runs a checkpoint; None for a bundle, which gives no logits.
     """
 
     path: Path
     segmenter: Segmenter
     recipe: dict[str, Any]
+    checkpoint: CheckpointEngine | None = None
 
     @property
     def ontology(self) -> Ontology:
@@ -101,6 +108,7 @@ class OpenedModel:
             "ontology": self.ontology.name,
             "input": [manifest.input_height, manifest.input_width],
             "engine": asdict(self.segmenter.engine.info),
+            "temperature": manifest.temperature,
         }
 
     def close(self) -> None:
@@ -139,4 +147,4 @@ def open_model(
     box = model.letterbox
     engine_ = CheckpointEngine(model.module, box.height, box.width, device)
     bundle = Bundle(path, checkpoint_manifest(model, box), model.ontology, box, model.normalization)
-    return OpenedModel(path, Segmenter(bundle, engine_), dict(model.config))
+    return OpenedModel(path, Segmenter(bundle, engine_), dict(model.config), engine_)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PANEL_WIDTHS = (360, 640)
 _BAR = 26
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_MAX_CLASSES_WITH_NUMBERS = 20
+_MANY = 12
 
 
 def write_image(path: Path, image: NDArray[Any]) -> None:
@@ -40,24 +40,28 @@ def write_image(path: Path, image: NDArray[Any]) -> None:
 
 
 def comparison(image_HWC: U8, truth_HW: U8, labels_HW: U8, ontology: Ontology, caption: str) -> U8:
-    """Image, truth, prediction and errors in a 2×2 picture with a caption and a legend, RGB.
-
-    Errors are painted in the colour of the true class; what is right or unlabelled is grey.
-    """
-    grey_HWC = cv2.cvtColor(cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) // 2
-    wrong_HW = (truth_HW != labels_HW) & (truth_HW < ontology.n_classes)
-    errors_HWC = np.where(wrong_HW[..., None], ontology.colorize(truth_HW), grey_HWC)
+    """Image, truth, prediction and errors in a 2×2 picture with a caption and a legend, RGB."""
     panels = [
         ("image", image_HWC),
         ("truth", ontology.colorize(truth_HW)),
         ("prediction", overlay_image(image_HWC, labels_HW, ontology)),
-        ("errors, in the colour of the true class", errors_HWC),
+        (
+            "errors, in the colour of the true class",
+            errors_picture(image_HWC, truth_HW, labels_HW, ontology),
+        ),
     ]
     drawn = [_panel(name, picture) for name, picture in panels]
     body = np.vstack([np.hstack(drawn[:2]), np.hstack(drawn[2:])])
     head = np.full((_BAR, body.shape[1], 3), 255, np.uint8)
     _text(head, caption, 8)
     return np.vstack([head, body, _legend(ontology, body.shape[1])])
+
+
+def errors_picture(image_HWC: U8, truth_HW: U8, labels_HW: U8, ontology: Ontology) -> U8:
+    """Wrong pixels in the colour of the true class, RGB; what is right or unlabelled is grey."""
+    grey_HWC = cv2.cvtColor(cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) // 2
+    wrong_HW = (truth_HW != labels_HW) & (truth_HW < ontology.n_classes)
+    return np.where(wrong_HW[..., None], ontology.colorize(truth_HW), grey_HWC)
 
 
 def confusion_picture(counts_NM: NDArray[np.int64], names: list[str], path: Path) -> None:
@@ -74,28 +78,74 @@ def confusion_picture(counts_NM: NDArray[np.int64], names: list[str], path: Path
     counts = counts_NM[:, :n].astype(np.float64)
     total = counts_NM.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
-    figure = Figure(figsize=(2.5 + 0.62 * n, 2.0 + 0.55 * n), dpi=110, layout="constrained")
+    # Cells become smaller with the number of classes, but never too small for a two-digit number.
+    cell = max(0.4, 0.62 - 0.01 * n)
+    figure = Figure(figsize=(3.6 + cell * n, 2.6 + cell * n), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    drawn = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    axes.set_xticks(range(n), names, rotation=45, ha="right")
-    axes.set_yticks(range(n), [f"{name} ({int(t):,})" for name, t in zip(names, total[:, 0], strict=True)])
+    drawn = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="equal")
+    axes.set_xticks(range(n), names, rotation=90 if n > _MANY else 45, ha="center" if n > _MANY else "right")
+    axes.set_yticks(range(n), [f"{name} ({_short(t)})" for name, t in zip(names, total[:, 0], strict=True)])
+    axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="#e4e4e4", linewidth=0.6)
+    axes.tick_params(which="minor", length=0)
     axes.set_xlabel("prediction")
     axes.set_ylabel("truth (pixels)")
-    axes.set_title("Part of each true class")
-    if n <= _MAX_CLASSES_WITH_NUMBERS:
-        for row, column in np.argwhere(np.nan_to_num(shares) >= 0.005):
-            value = shares[row, column]
-            axes.text(
-                column,
-                row,
-                f"{value:.2f}",
-                ha="center",
-                va="center",
-                color="white" if value > 0.5 else "black",
-            )
-    figure.colorbar(drawn, ax=axes, shrink=0.8)
+    axes.set_title("Where the pixels of each true class went, %")
+    for row, column in np.argwhere(np.nan_to_num(shares) >= 0.005):
+        value = shares[row, column]
+        color = "white" if value > 0.5 else "black"
+        axes.text(
+            column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color=color,
+            fontweight="bold" if row == column else "normal",
+        )  # fmt: skip
+    for row in np.flatnonzero(total[:, 0] == 0):
+        axes.text((n - 1) / 2, row, "not in the truth", ha="center", va="center", fontsize=8, color="#888888")
+    figure.colorbar(drawn, ax=axes, shrink=0.6, format=lambda v, _: f"{100 * v:.0f} %")
     with replacing_file(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def reliability_picture(bins: list[dict[str, Any]], ece: float | None, path: Path) -> None:
+    """Draw a reliability diagram: how often pixels of each confidence are right.
+
+    Args:
+        bins: As ``Calibration.diagram``.
+        ece: The calibration error, for the title.
+        path: The PNG to write.
+    """
+    from matplotlib.figure import Figure
+
+    filled = [b for b in bins if b["pixels"]]
+    total = sum(b["pixels"] for b in filled) or 1
+    figure = Figure(figsize=(5.2, 5.8), dpi=120, layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    left, width = [b["from"] for b in filled], [b["to"] - b["from"] for b in filled]
+    accuracy = [b["accuracy"] for b in filled]
+    gap = [b["confidence"] - b["accuracy"] for b in filled]
+    axes.bar(left, accuracy, width, align="edge", color="#5a9bd4", edgecolor="white", label="right")
+    axes.bar(
+        left, gap, width, accuracy, align="edge", color="#d9534f", alpha=0.45, edgecolor="white",
+        label="confidence − right",
+    )  # fmt: skip
+    axes.plot([0, 1], [0, 1], color="#444444", linestyle="--", linewidth=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="part of pixels that are right")
+    axes.set_title("Reliability" + ("" if ece is None else f": calibration error {ece:.4f}"))
+    axes.legend(loc="upper left", frameon=False)
+    below.bar(
+        left, [b["pixels"] / total for b in filled], width, align="edge", color="#999999", edgecolor="white"
+    )
+    below.set(xlabel="confidence", ylabel="part of pixels")
+    with replacing_file(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _short(pixels: float) -> str:
+    """A number of pixels in four characters or so."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if pixels >= size:
+            return f"{pixels / size:.3g}{unit}"
+    return f"{pixels:.0f}"
 
 
 def _panel(name: str, picture: U8) -> U8:

@@ -1,73 +1,122 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks and overlays of images without labels."""
+"""Masks, overlays and confidence of images without labels, of any size."""
 
 from __future__ import annotations
 
+import glob
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from offroad_seg.compile.images import list_images, read_image
-from offroad_seg.errors import InputError
-from offroad_seg.overlay import overlay_image
+from offroad_seg.errors import EngineError, ImageError, InputError, OffroadSegError
 from offroad_seg.progress import progress
 from offroad_seg.resources import replacing_folder
 from offroad_seg_train.data.reading import needs_16_bit
-from offroad_seg_train.evaluation.pictures import write_image
+from offroad_seg_train.evaluation.labelling import Labeller, LabelOptions
+from offroad_seg_train.evaluation.overlays import OverlayWriter
+from offroad_seg_train.evaluation.png import PngWriter
+from offroad_seg_train.evaluation.sources import ArraySource, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
+    from numpy.typing import NDArray
+
+    from offroad_seg.ontology import Ontology
     from offroad_seg_train.evaluation.opened import OpenedModel
+    from offroad_seg_train.evaluation.sources import ImageSource
+    from offroad_seg_train.evaluation.tiles import Band
+
+    Rows = Callable[[Band], NDArray[Any]]
+
+RESULTS = ("masks", "overlays", "ids", "confidence")
+_COARSE = 4.0
+_LOG = logging.getLogger(__name__)
 
 
-def predict(
-    model: OpenedModel, images: Sequence[Path], out: Path, *, overwrite: bool = False, ids: bool = False
-) -> int:
-    """Write ``masks/NAME.png`` and ``overlays/NAME.jpg`` for each image, at its own size.
+@dataclass(frozen=True)
+class PredictOptions:
+    """What to write.
 
-    Masks hold the ontology's raw values, 16-bit where these need it, or its palette colours: they can be labels.
+    Attributes:
+        label: How images are labelled.
+        write: Some of ``RESULTS``: ``masks`` hold the ontology's raw values (16-bit where these need it) or its palette
+            colours, so that they can be labels; ``ids`` are class ids, 255 = none; ``confidence`` is 0–255 for
+            probability 0–1; ``overlays`` are for people.
+        overwrite: Replace results that are there.
+    """
+
+    label: LabelOptions = field(default_factory=LabelOptions)
+    write: tuple[str, ...] = ("masks", "overlays")
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What came of it.
+
+    Attributes:
+        images: Number of images that were labelled.
+        failed: Image → why it could not be.
+    """
+
+    images: int
+    failed: dict[str, str]
+
+
+def predict(model: OpenedModel, images: Sequence[Path], out: Path, options: PredictOptions) -> Predicted:
+    """Write ``masks/NAME.png``, ``overlays/NAME.jpg`` … for each image, at its own size.
+
+    An image that cannot be labelled is left out and named in the result.
 
     Args:
         model: What labels them.
-        images: Picture files and folders of them.
+        images: Picture files, folders of them, and patterns such as ``photos/*.tif``.
         out: Folder to write.
-        overwrite: Replace results that are there.
-        ids: Write class ids (8-bit) in place of raw values.
-
-    Returns:
-        Number of images.
+        options: What to write, and how.
 
     Raises:
-        InputError: ``out`` is not empty, an image cannot be read, or two images share a name.
-        EngineError: The logits are not finite.
+        InputError: ``out`` is not empty, a path or pattern names nothing, two images share a name, or an option is out
+            of bounds.
+        OffroadSegError: Not one image could be labelled, or the results cannot be written.
     """
+    if not options.write or set(options.write) - set(RESULTS):
+        raise InputError(
+            f"no such results: {', '.join(sorted(set(options.write) - set(RESULTS)))}",
+            where="--write",
+            mend=f"some of {', '.join(RESULTS)}",
+        )
     named = name_images(images)
-    wide = needs_16_bit(model.ontology)
-    with replacing_folder(out, overwrite=overwrite) as folder:
+    labeller = Labeller(model, options.label)
+    failed: dict[str, str] = {}
+    with replacing_folder(out, overwrite=options.overwrite) as folder:
         for name, path in progress(named.items(), what="predicting", total=len(named), unit="image"):
-            image_HWC = read_image(path)
-            labels_HW, _ = model.predict(image_HWC)
-            raw = model.ontology.decode(labels_HW)
-            mask = labels_HW if ids else raw if wide else raw.astype(np.uint8)
-            write_image(folder / "masks" / f"{name}.png", mask)
-            write_image(
-                folder / "overlays" / f"{name}.jpg", overlay_image(image_HWC, labels_HW, model.ontology)
+            if reason := _attempt(labeller, name, path, folder, options.write):
+                failed[str(path)] = reason
+        if len(failed) == len(named):
+            raise OffroadSegError(
+                f"not one of {len(named)} images could be labelled",
+                where=next(iter(failed)),
+                mend=next(iter(failed.values())),
             )
-    return len(named)
+    return Predicted(len(named) - len(failed), failed)
 
 
 def name_images(images: Sequence[Path]) -> dict[str, Path]:
     """Name of the result → image: the path below a given folder, or the file's own name, without suffix.
 
     Raises:
-        InputError: A path is missing, or two images would get one name.
+        InputError: A path or pattern names nothing, or two images would get one name.
     """
     named: dict[str, Path] = {}
     for given in images:
-        found = list_images(given) if given.is_dir() else [given]
-        for path in found:
+        for path in _find(given):
             name = (path.relative_to(given) if given.is_dir() else Path(path.name)).with_suffix("").as_posix()
             if name in named:
                 raise InputError(
@@ -77,3 +126,81 @@ def name_images(images: Sequence[Path]) -> dict[str, Path]:
                 )
             named[name] = path
     return named
+
+
+def _find(given: Path) -> list[Path]:
+    if given.is_dir():
+        return list_images(given)
+    if given.exists():
+        return [given]
+    found = [Path(p) for p in sorted(glob.glob(str(given), recursive=True)) if Path(p).is_file()]  # noqa: PTH207 (absolute patterns)
+    if not found:
+        raise InputError("no such image", where=str(given), mend="give picture files, folders or patterns")
+    return found
+
+
+def _attempt(labeller: Labeller, name: str, path: Path, folder: Path, write: tuple[str, ...]) -> str:
+    """Label one image; why it could not be, or an empty string."""
+    try:
+        _predict_one(labeller, name, path, folder, write)
+    except (ImageError, EngineError) as error:
+        _LOG.error("%s is left out: %s", path, error.what)
+        for result in write:
+            _result(folder, result, name).unlink(missing_ok=True)
+        return error.what
+    except OSError as error:
+        raise OffroadSegError(
+            f"the results cannot be written: {error.strerror}", where=str(path), mend="is the disk full?"
+        ) from None
+    return ""
+
+
+def _predict_one(labeller: Labeller, name: str, path: Path, folder: Path, write: tuple[str, ...]) -> None:
+    whole = labeller.options.tile is None
+    source = ArraySource(read_image(path)) if whole else open_source(path)
+    try:
+        box = labeller.model.segmenter.bundle.letterbox
+        if whole and max(source.height / box.height, source.width / box.width) > _COARSE:
+            _LOG.warning(
+                "%s is %d×%d, of which the network sees %d×%d; --tile N labels it at its own resolution",
+                path.name, source.width, source.height, box.width, box.height,
+            )  # fmt: skip
+        _write(labeller, source, name, folder, write)
+    finally:
+        source.close()
+
+
+def _write(labeller: Labeller, source: ImageSource, name: str, folder: Path, write: tuple[str, ...]) -> None:
+    ontology = labeller.model.ontology
+    rows: dict[str, Rows] = {
+        "masks": lambda band: raw_mask(band.labels_HW, ontology),
+        "ids": lambda band: band.labels_HW,
+        "confidence": lambda band: band.confidence_HW,
+    }
+    with ExitStack() as stack:
+        writers: dict[str, PngWriter] = {}
+        overlay = None
+        if "overlays" in write:
+            overlay = OverlayWriter(_result(folder, "overlays", name), source, ontology)
+        for band in labeller.bands(source, name):
+            for result in (r for r in write if r in rows):
+                pixels = rows[result](band)
+                if result not in writers:
+                    path = _result(folder, result, name)
+                    writer = PngWriter(path, source.height, source.width, pixels)
+                    writers[result] = stack.enter_context(writer)
+                writers[result].write(pixels)
+            if overlay is not None:
+                overlay.add(band)
+    if overlay is not None:
+        overlay.save()
+
+
+def raw_mask(labels_HW: NDArray[np.uint8], ontology: Ontology) -> NDArray[Any]:
+    """Class ids as the data set's own masks would hold them, in 8 bits where these suffice."""
+    raw = ontology.decode(labels_HW)
+    return raw if needs_16_bit(ontology) else raw.astype(np.uint8)
+
+
+def _result(folder: Path, result: str, name: str) -> Path:
+    return folder / result / f"{name}.{'jpg' if result == 'overlays' else 'png'}"

@@ -107,6 +107,8 @@ def calibrate(
 ) -> Fitted:
     """Fit the temperature, and the OOD threshold where a score is named.
 
+    The temperature stays 1 where the fitted one would raise the calibration error on images that it was not fitted on.
+
     Args:
         module: uint8 RGB (B, 3, H, W) → logits (B, C, H, W), in evaluation mode.
         letterbox: Network size.
@@ -122,8 +124,11 @@ def calibrate(
     """
     sample = sample_logits(module, letterbox, frames, device=device)
     fitted_on = {**frames.describe(), "pixels": len(sample.labels_N), "size": list(sample.size)}
-    temperature = fit_temperature(sample)
-    record = {**_calibration_figures(sample, temperature), "fitted_on": fitted_on}
+    figures = _calibration_figures(sample, fit_temperature(sample))
+    # The likelihood hears all classes, the calibration error only the label: one can gain where the other loses.
+    helps = figures["ece_cross_fitted"] < figures["ece_before"]
+    temperature = figures["fitted_temperature"] if helps else 1.0
+    record = {"temperature": temperature, **figures, "fitted_on": fitted_on}
     if ood is None:
         return Fitted(temperature, record)
     score = fit_ood(sample, ood, percentile)
@@ -218,6 +223,19 @@ def fit_temperature(sample: LogitSample) -> float:
     return float(round(float(np.exp(found.x)), 5))
 
 
+def describe(record: dict[str, Any]) -> str:
+    """The manifest's record of a calibration as a sentence."""
+    on, fitted = record["fitted_on"], record["fitted_temperature"]
+    errors = (
+        f"calibration error {record['ece_before']:.4f} before, {record['ece_after']:.4f} after, "
+        f"{record['ece_cross_fitted']:.4f} on images that it was not fitted on"
+    )
+    of = f"from {on['images']} images ({on['part']})"
+    if record["temperature"] == fitted:
+        return f"temperature {fitted:.3f} {of}: {errors}"
+    return f"temperature 1, because that with the highest likelihood, {fitted:.3f} {of}, would not help: {errors}"
+
+
 def fit_ood(sample: LogitSample, score: str, percentile: float = PERCENTILE) -> OodScore:
     """The threshold and scale of an OOD score.
 
@@ -263,8 +281,8 @@ def _calibration_figures(sample: LogitSample, temperature: float) -> dict[str, A
         temperatures.append(other)
         crossed.add(reliability(judged, other))
     figures = {
-        "temperature": temperature,
-        "temperature_by_halves": temperatures,
+        "fitted_temperature": temperature,
+        "fitted_by_halves": temperatures,
         "nll_before": _nll(sample, 1.0),
         "nll_after": _nll(sample, temperature),
         "ece_before": reliability(sample, 1.0).ece(),

@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnxruntime
 import torch
@@ -20,13 +19,14 @@ from offroad_seg.bundle import Bundle, write_bundle
 from offroad_seg.compile.gate import require
 from offroad_seg.compile.gate_images import MAX_IMAGES, gate_images
 from offroad_seg.compile.parity import Parity, compare
-from offroad_seg.engines.base import EngineOutput
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.errors import GateError, InputError
 from offroad_seg.image import Letterbox
 from offroad_seg.manifest import PORTABLE, Manifest
 from offroad_seg.progress import progress
 from offroad_seg_train.checkpoint import LoadedModel, load_checkpoint
+from offroad_seg_train.evaluation.frames import FrameSource, choose_frames, has_split, is_training_folder
+from offroad_seg_train.export.calibrate import PERCENTILE, Fitted, calibrate
 from offroad_seg_train.export.graph import (
     ONNX_NAME,
     PROGRAM_NAME,
@@ -35,6 +35,7 @@ from offroad_seg_train.export.graph import (
     onnx_bytes,
     program_bytes,
 )
+from offroad_seg_train.export.reference import Reference
 
 if TYPE_CHECKING:
     from offroad_seg.compile.gate_images import GateImages
@@ -42,6 +43,27 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _MIN_SIZE, _MAX_SIZE = 32, 8192
 BACKENDS = ("onnxruntime", "torch")
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """What to fit confidence and the OOD threshold on.
+
+    Attributes:
+        root: Folder of labelled images.
+        layout: A name from ``LAYOUTS``, or ``auto``.
+        ontology: What the mask values mean, by name or file; None takes the model's own.
+        part: ``all`` frames, ``val`` or ``test``; None takes ``val`` of the folder that was trained on, else all.
+        ood: A name from ``OOD_SCORES``, or None for a graph without that output.
+        percentile: Of the score over labelled pixels, above which a pixel is out of distribution.
+    """
+
+    root: Path
+    layout: str = "auto"
+    ontology: str | None = None
+    part: str | None = None
+    ood: str | None = "energy"
+    percentile: float = PERCENTILE
 
 
 @dataclass(frozen=True)
@@ -53,7 +75,7 @@ class ExportOptions:
         width: Columns.
         images: Real images for the gate; None draws a synthetic set.
         gate_count: At most so many images in the gate.
-        temperature: Divides the logits before the softmax.
+        calibrate: Labelled images that confidence is fitted on; None leaves it as the network gives it.
         overwrite: Replace an existing bundle.
     """
 
@@ -61,7 +83,7 @@ class ExportOptions:
     width: int | None = None
     images: Path | None = None
     gate_count: int = MAX_IMAGES
-    temperature: float = 1.0
+    calibrate: CalibrateOptions | None = None
     overwrite: bool = False
 
 
@@ -75,8 +97,10 @@ def export_model(model: LoadedModel, out: Path, options: ExportOptions) -> Bundl
     """Write a portable bundle, if every back end says what the checkpoint says.
 
     Raises:
-        InputError: ``out`` is not empty, the size is out of bounds, or the images cannot be read.
-        GateError: Labels agree on too few pixels, or something was not finite. Nothing is written.
+        InputError: ``out`` is not empty, the size is out of bounds, or images cannot be read.
+        EngineError: The logits are not finite on an image to calibrate on.
+        GateError: Labels agree on too few pixels, something was not finite, or the labels to calibrate on do not
+            determine a temperature. Nothing is written.
     """
     resources.check_output(out, overwrite=options.overwrite)
     letterbox = _letterbox(model, options)
@@ -84,29 +108,28 @@ def export_model(model: LoadedModel, out: Path, options: ExportOptions) -> Bundl
     if images.source != "real":
         _LOG.warning("no --images: the parity gate runs on synthetic pictures, which says less")
     _LOG.info("exporting %s at %d×%d (width × height)", model.name, letterbox.width, letterbox.height)
+    fitted = Fitted() if options.calibrate is None else _fit(model, letterbox, options.calibrate)
     program = export_program(
-        DeployedModel(model.module, options.temperature), letterbox.height, letterbox.width
+        DeployedModel(model.module, fitted.temperature, fitted.ood), letterbox.height, letterbox.width
     )
     files = {ONNX_NAME: onnx_bytes(program), PROGRAM_NAME: program_bytes(program)}
-    manifest = checkpoint_manifest(model, letterbox, options.temperature)
+    manifest = checkpoint_manifest(model, letterbox, fitted)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".offroad-seg-export-", dir=out.parent) as work:
         # The engines load the very bytes that will be shipped, through the checks that the vehicle makes.
         candidate = write_bundle(Path(work) / "candidate", manifest, files)
-        parities = gate(model, candidate, images, options.temperature, where=str(out))
+        parities = gate(Reference(model.module, fitted), candidate, images, where=str(out))
     record = {"reference": "the checkpoint, run eagerly", **{p.candidate: p.to_dict() for p in parities}}
     return write_bundle(out, replace(manifest, parity=record), files, overwrite=options.overwrite)
 
 
-def gate(
-    model: LoadedModel, candidate: Bundle, images: GateImages, temperature: float, *, where: str
-) -> list[Parity]:
+def gate(reference: Reference, candidate: Bundle, images: GateImages, *, where: str) -> list[Parity]:
     """Compare a bundle's back ends with the checkpoint.
 
     Raises:
         GateError: Labels agree on too few pixels, or something was not finite.
     """
-    reference = Reference(model, temperature)
+    names = candidate.ontology.names
     parities = []
     for backend in candidate.manifest.backends:
         engine = load_engine(candidate, backend, device="cpu")
@@ -120,7 +143,7 @@ def gate(
                     lambda items, name=backend: progress(
                         items, what=f"parity {name}", total=len(images.images), unit="image"
                     ),
-                    names=model.ontology.names,
+                    names=names,
                 )
             )
         finally:
@@ -141,37 +164,21 @@ def gate(
     return parities
 
 
-class Reference:
-    """The checkpoint run eagerly, each image once: it is the same for every back end.
-
-    Written apart from the exported graph, so that a mistake there shows.
-    """
-
-    def __init__(self, model: LoadedModel, temperature: float) -> None:
-        self._module = model.module
-        self._temperature = temperature
-        self._known: dict[bytes, EngineOutput] = {}
-
-    def __call__(self, image_BHWC: np.ndarray) -> EngineOutput:
-        """Letterboxed uint8 (1, H, W, 3) → labels and confidence."""
-        key = image_BHWC.tobytes()
-        if key not in self._known:
-            self._known[key] = self._run(image_BHWC)
-        return self._known[key]
-
-    def _run(self, image_BHWC: np.ndarray) -> EngineOutput:
-        with torch.inference_mode():
-            pixels_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC.transpose(0, 3, 1, 2)))
-            logits_BCHW = self._module(pixels_BCHW).numpy().astype(np.float64)
-        with np.errstate(invalid="ignore"):  # what is not finite is reported by the gate
-            shifted = (logits_BCHW - logits_BCHW.max(axis=1, keepdims=True)) / self._temperature
-            best_BHW = 1.0 / np.exp(shifted).sum(axis=1)
-        finite = np.isfinite(logits_BCHW).all()
-        return EngineOutput(
-            labels_BHW=logits_BCHW.argmax(axis=1).astype(np.uint8),
-            confidence_BHW=np.nan_to_num(best_BHW * 255).round().astype(np.uint8),
-            mean_confidence_B=np.array([best_BHW.mean() if finite else np.nan], np.float32),
+def _fit(model: LoadedModel, letterbox: Letterbox, options: CalibrateOptions) -> Fitted:
+    if not 50 < options.percentile < 100:
+        raise InputError(
+            f"the percentile is {options.percentile}",
+            where="--ood-percentile",
+            mend="above 50 and below 100; 99 is usual",
         )
+    part = options.part
+    if part is None:
+        own = is_training_folder(options.root, model.config) and has_split(model.config)
+        part = "val" if own else "all"
+    source = FrameSource(options.root, options.layout, options.ontology, part)
+    frames = choose_frames(source, model.ontology, model.config, where=model.name)
+    _LOG.info("calibrating on %d labelled images (%s)", len(frames.pairs), part)
+    return calibrate(model.module, letterbox, frames, ood=options.ood, percentile=options.percentile)
 
 
 def _letterbox(model: LoadedModel, options: ExportOptions) -> Letterbox:
@@ -185,8 +192,9 @@ def _letterbox(model: LoadedModel, options: ExportOptions) -> Letterbox:
     return Letterbox(height, width, model.letterbox.pad_value)
 
 
-def checkpoint_manifest(model: LoadedModel, letterbox: Letterbox, temperature: float = 1.0) -> Manifest:
+def checkpoint_manifest(model: LoadedModel, letterbox: Letterbox, fitted: Fitted | None = None) -> Manifest:
     """The manifest of what is made from a checkpoint, before it was judged."""
+    fitted = fitted or Fitted()
     return Manifest(
         name=model.name,
         ontology=model.ontology.to_dict(),
@@ -198,7 +206,10 @@ def checkpoint_manifest(model: LoadedModel, letterbox: Letterbox, temperature: f
         precision="fp32",
         backend=PORTABLE,
         backends=BACKENDS,
-        temperature=temperature,
+        temperature=fitted.temperature,
+        calibration=fitted.calibration,
+        ood=fitted.ood_record,
+        n_classes=model.ontology.n_classes,
         versions={
             "offroad_seg": __version__,
             "python": platform.python_version(),

@@ -51,6 +51,7 @@ def write_checkpoint(
     config: ModelConfig | None = None,
     data: DataConfig | None = None,
     poison: float | None = None,
+    network: NormalizedModel | None = None,
 ) -> Path:
     """Write a checkpoint.
 
@@ -63,10 +64,11 @@ def write_checkpoint(
         config: The network; None for a narrow ``tiny``.
         data: The recipe's data settings.
         poison: Put this value into a weight (NaN, infinity).
+        network: The weights, of the network that ``config`` describes; None for random ones.
     """
     config = config or ModelConfig(name="tiny", backbone_weights="none", width=8)
     labels = load_ontology(ontology)
-    model = untrained_model(labels, config, seed)
+    model = network or untrained_model(labels, config, seed)
     state = model.state_dict()
     if poison is not None:
         next(v for k, v in reversed(state.items()) if k.endswith("weight")).view(-1)[0] = poison

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,9 @@ def test_labels_come_back_at_the_images_size_and_place(segmenter, height, width)
     assert (result.labels_HW == truth)[:, ~edges].all()
     assert (result.confidence_HW[:, ~edges] > 250).all()
     assert 0.5 < result.mean_confidence <= 1.0
+    # A bundle of three outputs says nothing of what it has not seen before.
+    assert result.ood_HW is None
+    assert result.network is None or result.network.ood_HW is None
 
 
 def test_results_stay_valid_until_the_next_but_one_call(segmenter):
@@ -100,6 +105,12 @@ def test_an_engine_that_does_not_fit_the_bundle_is_an_error(tmp_path):
     wrong = Segmenter(bundle, load_engine(other, backend="onnxruntime", device="cpu", threads=1))
     with pytest.raises(EngineError):
         wrong.segment(frame(stripes(180, 320)))
+    # A score that the bundle promises must come: its absence would read as "nothing is strange".
+    ood = {"score": "energy", "threshold": 0.0, "scale": 1.0, "percentile": 99.0}
+    promising = replace(bundle, manifest=replace(bundle.manifest, ood=ood))
+    silent = Segmenter(promising, load_engine(bundle, backend="onnxruntime", device="cpu", threads=1))
+    with pytest.raises(EngineError, match="no OOD score"):
+        silent.segment(frame(stripes(180, 320)))
 
 
 def test_images_that_are_not_rgb_are_refused(segmenter):

@@ -66,9 +66,17 @@ def test_perfect_model_gets_one_in_everything(
         assert metrics[key] == 1.0, key
     assert metrics["images"] == 3
     assert metrics["model"]["engine"]["backend"] == "onnxruntime"
-    assert metrics["data"] == {"root": str(tmp_path / "data"), "layout": "duality", "part": "all"}
-    assert (out / "frames.csv").read_text().splitlines()[1] == '"cc0000000",1.000000,1.000000'
-    assert cv2.imread(str(out / "confusion_matrix.png")) is not None
+    data = {"root": str(tmp_path / "data"), "layout": "duality", "part": "all", "images": 3}
+    assert metrics["data"] == data
+    assert (out / "frames.csv").read_text().splitlines()[1].startswith('"cc0000000",1.000000,1.000000,')
+    for name in ("confusion_matrix.png", "reliability.png"):
+        assert cv2.imread(str(out / name)) is not None
+    assert sum(b["pixels"] for b in metrics["reliability"]) == 3 * HEIGHT * WIDTH
+    assert metrics["latency_ms"]["total"]["p50"] > 0
+    assert metrics["per_class"]["Rocks"]["boundary_iou"] == 1.0
+    assert metrics["labelling"] == {
+        "tile": None, "overlap": None, "scales": [1.0], "mirror": False, "vertical": False,
+    }  # fmt: skip
     said = capsys.readouterr().out
     assert "Lush Bushes" in said
     assert "miou_present            1.0000" in said
@@ -166,3 +174,36 @@ def test_results_are_not_overwritten_unasked(tmp_path: Path, bundle: Path) -> No
     assert (tmp_path / "out" / "precious.txt").read_text() == "mine"
     assert main([*words, "--overwrite"]) == 0
     assert not (tmp_path / "out" / "precious.txt").exists()
+
+
+def test_windows_and_views_reach_the_figures(tmp_path: Path, bundle: Path) -> None:
+    write_data(tmp_path / "data", 2)
+    words = ["evaluate", str(bundle), "--data", str(tmp_path / "data"), "--worst", "0", "--out"]
+    assert main([*words, str(tmp_path / "tile"), "--tile", "60"]) == 0
+    metrics = json.loads((tmp_path / "tile" / "metrics.json").read_text())
+    assert metrics["pixel_accuracy"] == 1.0
+    assert metrics["labelling"]["tile"] == [36, 60]
+    assert main([*words, str(tmp_path / "tta"), "--tta", "--tta-vertical"]) == 0
+    metrics = json.loads((tmp_path / "tta" / "metrics.json").read_text())
+    assert metrics["labelling"]["scales"] == [0.75, 1.0, 1.25]
+    assert metrics["labelling"]["mirror"]
+    assert metrics["labelling"]["vertical"]
+    assert metrics["pixel_accuracy"] > 0.97  # smaller and larger views blur the blocks' edges
+    assert "upside down" in (tmp_path / "tta" / "report.html").read_text()
+
+
+def test_a_temperature_is_fitted_on_a_checkpoint_alone(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data(tmp_path / "data", 4)
+    words = ["--data", str(tmp_path / "data"), "--calibrate", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", str(bundle), *words]) == 2
+    assert "gives no logits" in capsys.readouterr().err
+    checkpoint = write_checkpoint(tmp_path / "best.ckpt", height=48, width=64)
+    assert main(["evaluate", str(checkpoint), *words]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["calibration"]["nll_after"] <= metrics["calibration"]["nll_before"]
+    assert metrics["calibration"]["fitted_on"]["images"] == 4
+    assert metrics["model"]["temperature"] == 1.0  # it is only said, not used
+    assert "export --calibrate" in capsys.readouterr().out
+    assert "calibration error" in (tmp_path / "out" / "report.html").read_text()
