@@ -12,7 +12,9 @@ import pytest
 from offroad_seg.cli.main import build_parser, find_commands, load_command, main
 
 RUNTIME = {"bench", "compile", "doctor", "inspect", "node", "replay"}
-TRAINER = {"demo", "evaluate", "export", "predict", "synth", "train"}
+TRAINER = {
+    "audit", "demo", "evaluate", "export", "lr-find", "predict", "prepare", "sweep", "synth", "train",
+}  # fmt: skip
 # On a vehicle the trainer is not installed, and its commands are simply not there.
 COMMANDS = sorted(RUNTIME | TRAINER if find_spec("lightning") else RUNTIME)
 
