@@ -141,12 +141,12 @@ def _load_timing_cache(config: Any, file: Path | None) -> Any:
             data = file.read_bytes()
         except OSError:
             data = b""
-    cache = config.create_timing_cache(data)
-    if cache is None and data:  # damaged, or of another version
-        cache = config.create_timing_cache(b"")
-    if cache is not None:
-        config.set_timing_cache(cache, ignore_mismatch=False)
-    return cache
+    # What is damaged, or was measured on another GPU, is not taken: then measuring begins anew.
+    for content in (data, b""):
+        cache = config.create_timing_cache(content)
+        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+            return cache
+    return None
 
 
 def _configure(trt: ModuleType, builder: Any, precision: str, tools: BuildTools) -> Any:
