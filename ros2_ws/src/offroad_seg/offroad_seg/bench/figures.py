@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures of a run, under our names and under those of Isaac ROS Benchmark, so that they stand side by side.
 
-Isaac's definitions (NVIDIA-ISAAC-ROS/ros2_benchmark, ``basic_performance_calculator.py``): jitter is the change from
-one gap between two results to the next, its absolute value; the first and the last latency are from sending the first or
-last frame to receiving the first or last result; a frame rate is the number of frames over the time from the first to
-the last of them, which is one gap too few: under our own names it is the number of gaps.
+Isaac's definitions (NVIDIA-ISAAC-ROS/ros2_benchmark, ``basic_performance_calculator.py``): jitter is the
+change from one gap between two results to the next, its absolute value; the first and the last latency are
+from sending the first or last frame to receiving the first or last result; a frame rate is the number of
+frames over the time from the first to the last of them, which is one gap too few: under our own names it is
+the number of gaps.
 """
 
 from __future__ import annotations
