@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _RARE_SHARE, _RARE_IMAGES = 1e-4, 3
 _SHIFT = 0.25
+_MOSTLY_KNOWN = 0.05
 _ENOUGH_MASKS = 30
 
 
@@ -22,7 +23,8 @@ def class_findings(tally: Tally, parts: list[str]) -> list[Finding]:
         tally: Sums over all masks.
         parts: Parts of the split; the first is trained on.
     """
-    if not tally.masks:
+    # Where much is outside the ontology, what is absent says nothing.
+    if not tally.masks or tally.outside > _MOSTLY_KNOWN * tally.pixels:
         return []
     found = [_absent(tally), *_one_sided(tally, parts), _rare(tally), *_shift(tally, parts)]
     return [f for f in found if f is not None]

@@ -169,15 +169,14 @@ def edge_strength(grey_HW: U8) -> F32:
     return np.asarray(cv2.magnitude(across, along) / 4, np.float32)
 
 
-def shrink(image: U8, longest: int, *, nearest: bool = False) -> U8:
+def shrink(image: U8, longest: int) -> U8:
     """Reduce a picture to a longest side; a smaller one is left as it is."""
     height, width = image.shape[:2]
     scale = longest / max(height, width)
     if scale >= 1:
         return image
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    how = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA
-    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _header(path: Path) -> tuple[str, str, bool]:

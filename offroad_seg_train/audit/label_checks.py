@@ -21,7 +21,7 @@ from offroad_seg_train.audit.finding import (
     percent,
     some,
 )
-from offroad_seg_train.data.reading import EIGHT_BIT, EIGHT_BIT_MEND, encode_mask, read_mask
+from offroad_seg_train.data.reading import EIGHT_BIT, EIGHT_BIT_MEND, LOSSY_MEND, encode_mask, read_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _VALUES_NAMED = 12
 _SYSTEMATIC = 0.2
+_LOSSY_VALUES = 64
 _DISAGREE_EXACT, _DISAGREE_COPY = 0.001, 0.2
 _COMPARED = 500
 _FEW_VALUES = 3
@@ -93,17 +94,20 @@ def _outside(frames: Sequence[Frame], tally: Tally, fits: Sequence[str]) -> Find
         f"{v.label} ({count(tally.unknown_pixels[v], 'pixel')} in {count(len(tally.unknown[v]), 'file')})"
         for v in ranked[:_VALUES_NAMED]
     )
-    number = len(ranked) + tally.unknown_more
+    number = len(ranked)
     what = ("colour" if number == 1 else "colours") if is_color else ("value" if number == 1 else "values")
     more = f" and {number - _VALUES_NAMED:,} more" if number > _VALUES_NAMED else ""
-    lossy = " So many speak of masks that were saved with loss or resized by mixing." if number > 50 else ""
+    lossy = number > _LOSSY_VALUES
+    at_least = "more than " if tally.unknown_more else ""
     held = {i: [v.label for v in ranked if i in set(tally.unknown[v])] for i in bad[:1000]}
     return Finding(
         "value_outside",
         Severity.ERROR,
-        f"{number:,} {what} outside ontology {tally.ontology.name}, in {count(len(bad), 'mask')}",
-        f"{named}{more}: {percent(tally.outside / tally.pixels)} of all pixels.{lossy} `train` refuses such masks.",
-        (f"ontologies that know every value: {', '.join(fits)}; or " if fits else "")
+        f"{at_least}{number:,} {what} outside ontology {tally.ontology.name}, in {count(len(bad), 'mask')}",
+        f"{named}{more}: {percent(tally.outside / tally.pixels)} of all pixels. `train` refuses such masks.",
+        LOSSY_MEND
+        if lossy
+        else (f"ontologies that know every value: {', '.join(fits)}; or " if fits else "")
         + f"add what is missing to a class or to `{'ignore_palette' if is_color else 'ignore'}`",
         tuple(FileNote(frames[i].pair.mask, f"holds {some(held[i], 6)}" if i in held else "") for i in bad),
         tuple(

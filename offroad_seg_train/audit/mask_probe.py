@@ -89,7 +89,7 @@ def probe_mask(path: Path, ontology: Ontology, small_HWC: NDArray[np.uint8] | No
     is_color = mask.ndim == 3
     if mask.dtype.kind not in "ui" or (is_color and (mask.shape[2] != 3 or mask.dtype != np.uint8)):
         raise DataError(f"a mask of {mask.dtype} {mask.shape}; whole numbers are expected", where=str(path))
-    index_HW, codes_V, pixels_V = _indexed(pack(mask) if is_color else mask)
+    index_HW, codes_V, pixels_V = _indexed(codes_of(mask))
     values = tuple(MaskValue(int(code), is_color) for code in codes_V)
     coding, unknown, ids_256 = _meaning(values, pixels_V, mask, ontology)
     more = {code: n for code, n in unknown.items() if code not in codes_V}
@@ -126,6 +126,16 @@ def read_as_it_is(path: Path, ontology: Ontology) -> NDArray[np.generic]:
         if ontology.has_palette:
             raise
         return read_mask(path, colors=True)
+
+
+def codes_of(mask: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The number of each pixel: the raw value, or the packed colour; (H, W)."""
+    if mask.ndim == 2:
+        return mask
+    codes_HW = np.empty(mask.shape[:2], np.uint32)
+    for rows in _strips(mask):
+        codes_HW[rows] = pack(mask[rows])
+    return codes_HW
 
 
 def value_ids(values: tuple[MaskValue, ...], ontology: Ontology) -> list[int | None]:

@@ -12,10 +12,9 @@ import numpy as np
 
 from offroad_seg.compile.images import read_image
 from offroad_seg.errors import OffroadSegError, OntologyError
-from offroad_seg.ontology_palette import pack
 from offroad_seg_train.audit.finding import MaskValue
 from offroad_seg_train.audit.image_probe import shrink
-from offroad_seg_train.audit.mask_probe import read_as_it_is, value_ids
+from offroad_seg_train.audit.mask_probe import codes_of, read_as_it_is, value_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,7 +109,7 @@ class Drawer:
     def _mask(self, item: int) -> str:
         try:
             mask = read_as_it_is(self.frames[item].pair.mask, self.ontology)
-            return png(shrink(colorize(mask, self.ontology), LONGEST, nearest=True))
+            return png(colorize(take_nearest(mask, LONGEST), self.ontology))
         except (OffroadSegError, cv2.error):
             return ""
 
@@ -123,7 +122,7 @@ class Drawer:
             mask = read_as_it_is(self.frames[item].pair.mask, self.ontology)
         except OffroadSegError:
             return ""
-        codes_HW = pack(mask) if mask.ndim == 3 else mask
+        codes_HW = codes_of(take_nearest(mask, 4 * LONGEST))
         inside = np.isin(codes_HW, [v.code for v in values]).astype(np.uint8)
         size = small.shape[1], small.shape[0]
         share_HW1 = cv2.resize(inside * 255, size, interpolation=cv2.INTER_AREA)[..., None] / 255.0
@@ -134,7 +133,7 @@ class Drawer:
 
 def colorize(mask: NDArray[np.generic], ontology: Ontology) -> U8:
     """A mask in class colours, RGB (H, W, 3): black where there is no class, magenta outside the ontology."""
-    codes_HW = pack(mask) if mask.ndim == 3 else mask
+    codes_HW = codes_of(mask)
     codes, index = np.unique(codes_HW, return_inverse=True)
     values = tuple(MaskValue(int(code), mask.ndim == 3) for code in codes)
     try:
@@ -143,6 +142,19 @@ def colorize(mask: NDArray[np.generic], ontology: Ontology) -> U8:
         ids = [None] * len(values)
     colors_V3 = np.array([OUTSIDE_RGB if own is None else ontology.colors_2563[own] for own in ids], np.uint8)
     return colors_V3[index.reshape(codes_HW.shape)]
+
+
+def take_nearest(mask: NDArray[np.generic], longest: int) -> NDArray[np.generic]:
+    """A mask of any type reduced to a longest side, to the nearest pixel; a smaller one is left as it is."""
+    height, width = mask.shape[:2]
+    scale = max(height, width) / longest
+    if scale <= 1:
+        return mask
+    rows, columns = (
+        np.minimum(((np.arange(max(1, round(n / scale))) + 0.5) * scale).astype(int), n - 1)
+        for n in (height, width)
+    )
+    return mask[rows[:, None], columns]
 
 
 def heat_picture(heat_RC: NDArray[np.float64]) -> str:

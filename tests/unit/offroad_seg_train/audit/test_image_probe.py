@@ -92,9 +92,8 @@ def test_what_is_no_picture_is_refused(tmp_path):
         probe_image(tmp_path / "a.png")
 
 
-def test_shrinking_keeps_small_pictures_and_labels():
-    labels = np.random.default_rng(0).integers(0, 5, (300, 500), np.uint8)
-    assert shrink(labels, 600) is labels
-    assert set(np.unique(shrink(labels, 100, nearest=True))) <= set(range(5))
-    assert shrink(labels, 100).shape == (60, 100)
+def test_shrinking_keeps_small_pictures_and_their_shape():
+    image = np.random.default_rng(0).integers(0, 5, (300, 500), np.uint8)
+    assert shrink(image, 600) is image
+    assert shrink(image, 100).shape == (60, 100)
     assert shrink(np.zeros((2, 4000), np.uint8), 100).shape == (1, 100)

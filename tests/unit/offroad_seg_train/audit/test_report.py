@@ -13,7 +13,7 @@ from offroad_seg_train.audit.audit import AuditOptions, run_audit
 from offroad_seg_train.audit.audit_json import SCHEMA, to_dict, to_text
 from offroad_seg_train.audit.charts import bars, height_stack
 from offroad_seg_train.audit.finding import Finding, Panel, Severity, percent
-from offroad_seg_train.audit.pictures import LONGEST, OUTSIDE_RGB, Drawer, colorize, jpeg, png
+from offroad_seg_train.audit.pictures import LONGEST, OUTSIDE_RGB, Drawer, colorize, jpeg, png, take_nearest
 from offroad_seg_train.audit.report import report_html
 from offroad_seg_train.audit.report_tables import leak_matrix, verdict
 from tests.helpers.planted import image_file, mask_file, scene, write_frame
@@ -125,6 +125,19 @@ def test_masks_are_drawn_in_class_colours_and_what_is_outside_in_magenta():
     mask = np.array([[100, 10000, 0, 1234]], np.uint16)
     drawn = colorize(mask, ontology)
     assert drawn[0].tolist() == [[34, 98, 40], [128, 186, 232], [0, 0, 0], list(OUTSIDE_RGB)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+def test_masks_are_reduced_without_mixing_values(dtype):
+    mask = np.zeros((1000, 700), dtype)
+    mask[:, 350:] = 200
+    small = take_nearest(mask, 100)
+    assert small.shape == (100, 70)
+    assert small.dtype == dtype
+    assert (small[:, :35] == 0).all()
+    assert (small[:, 35:] == 200).all()
+    assert take_nearest(mask, 1000) is mask
+    assert take_nearest(np.zeros((2, 4000, 3), dtype), 100).shape == (1, 100, 3)
 
 
 def test_pictures_are_small_and_exact_where_they_must_be():
