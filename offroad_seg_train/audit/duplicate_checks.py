@@ -14,7 +14,6 @@ from offroad_seg.errors import OffroadSegError
 from offroad_seg_train.audit.finding import Drop, Example, FileNote, Finding, Panel, Severity, count
 from offroad_seg_train.audit.similar import groups
 from offroad_seg_train.data.splits import split_pairs
-from offroad_seg_train.training.data_config import DataConfig
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from offroad_seg_train.audit.similar import Likeness
     from offroad_seg_train.audit.sources import Frame, Sources
 
+VAL_FRACTION = 0.2
+"""What `train` holds out by itself. Written here again because its settings bring PyTorch, which takes seconds."""
 _PANELS = 4
 _CROSS = "the model is tested on what it was trained on, and the figures flatter it"
 _DROP_TRAIN = "remove the copies on the training side (the fix list names them)"
@@ -198,7 +199,7 @@ def _own_split(found: Sequence[Likeness], sources: Sources) -> str:
     torn = []
     for mode in ("blocks", "random"):
         try:
-            held_out = set(split_pairs(pairs, DataConfig().val_fraction, mode).val)
+            held_out = set(split_pairs(pairs, VAL_FRACTION, mode).val)
         except OffroadSegError:
             return ""  # too few frames to split
         torn.append(sum((p.first in held_out) != (p.second in held_out) for p in found))

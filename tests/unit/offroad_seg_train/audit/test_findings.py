@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from offroad_seg_train.audit.audit import AuditOptions, run_audit
+from offroad_seg_train.audit.duplicate_checks import VAL_FRACTION
 from offroad_seg_train.audit.finding import Severity
 from offroad_seg_train.audit.fix_list import fix_list, read_fix_list
 from offroad_seg_train.audit.label_checks import disagreement
@@ -132,6 +135,17 @@ def test_neighbouring_frames_are_a_note_within_a_part_and_a_warning_across(tmp_p
     found = by_kind(run_audit(AuditOptions(tmp_path, show_progress=False)))
     assert found["leak_alike"].severity == Severity.WARNING
     assert found["leak_alike"].drops == ()
+
+
+def test_the_audit_needs_no_pytorch_and_knows_what_train_holds_out():
+    from offroad_seg_train.training.data_config import DataConfig
+
+    assert DataConfig().val_fraction == VAL_FRACTION
+    code = "import sys, offroad_seg_train.audit.audit, offroad_seg_train.audit.report; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_a_frame_that_ended_early_is_found(tmp_path):
