@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -43,6 +42,8 @@ __all__ = [
 
 # Batches that each worker has ready; augmentation takes longer for some images than for others.
 _AHEAD = 4
+# Where workers are chosen for validation, which only letterboxes.
+_VALIDATING = 4
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
@@ -136,6 +137,8 @@ def build_loader(
             "no images to train or to validate on", mend="add images, or change data.val_fraction"
         )
     count = choose_workers(workers, cached=frames.cached, gpu=pin)
+    if workers < 0 and seed is None:
+        count = min(count, _VALIDATING)
     sampler = EpochSampler(
         len(frames),
         seed,
@@ -155,7 +158,6 @@ def build_loader(
         # Workers receive the epoch with each index, so they can live on from one epoch to the next.
         persistent_workers=count > 0,
         prefetch_factor=_AHEAD if count > 0 else None,
-        worker_init_fn=_start_worker,
         # Loading a frame draws nothing from the global generator, with workers or without.
         generator=torch.Generator().manual_seed(0),
         advise=lambda: advice(cached=frames.cached, nbytes=frames.nbytes, workers=count, gpu=pin),
@@ -186,12 +188,13 @@ def build_training_loader(
         show: Show progress where classes must be counted.
     """
     weights_N, focus = plan_sampling(frames, n_classes, config.sampling, show=show)
+    sky = [i for i, name in enumerate(frames.dataset.ontology.names) if "sky" in name.lower()]
     return build_loader(
         frames,
         batch_size=config.batch_size,
         workers=config.data.workers,
         seed=config.seed,
-        augment=Augment(config.augment, frames.letterbox, focus),
+        augment=Augment(config.augment, frames.letterbox, focus, sky),
         epoch=epoch,
         pin=pin,
         weights_N=weights_N,
@@ -211,11 +214,6 @@ def plan_sampling(
     weights_N = frame_weights(counts_NC, config) if config.exponent else None
     focus = RareFocus(counts_NC.sum(axis=0), config.exponent, config.rare_crop) if config.rare_crop else None
     return weights_N, focus
-
-
-def _start_worker(_: int) -> None:
-    # The processes share the cores: threads of OpenCV's own would only stand in each other's way.
-    cv2.setNumThreads(1)
 
 
 def derive_seed(*parts: int) -> int:

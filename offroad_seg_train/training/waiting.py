@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
+import cv2
 from torch.utils.data import DataLoader
 
 if TYPE_CHECKING:
@@ -63,7 +65,8 @@ class WatchedLoader(DataLoader[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         """One epoch."""
-        batches = super().__iter__()
+        with _single_thread():
+            batches = super().__iter__()
         self.waited_s = self.lasted_s = 0.0
         images = 0
         first = next(batches, None)
@@ -90,6 +93,21 @@ class WatchedLoader(DataLoader[dict[str, Any]]):
                 images / max(self.lasted_s - self.waited_s, 1e-9),
                 self._advise(),
             )
+
+
+@contextlib.contextmanager
+def _single_thread() -> Iterator[None]:
+    """No threads of OpenCV's while workers are forked.
+
+    They inherit one thread, which is right: they share the cores among themselves. A fork that had the thread pool's
+    locks without its threads would wait for ever once it changed their number.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def advice(*, cached: bool, nbytes: int, workers: int, gpu: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,8 @@ from offroad_seg_train.data.augment.mixing import Sample, class_mix, cut_mix
 from offroad_seg_train.data.augment.weather import add_dust, add_glare, add_shadow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from offroad_seg.image import Letterbox
     from offroad_seg_train.data.augment.config import AugmentConfig
     from offroad_seg_train.data.sampler import RareFocus
@@ -36,12 +39,21 @@ class Augment:
         config: What to vary.
         letterbox: The network's size and the grey outside the image.
         focus: Chooses points that zoomed views are centred on; None zooms into random places.
+        sky: Class ids that no shadow falls on.
     """
 
-    def __init__(self, config: AugmentConfig, letterbox: Letterbox, focus: RareFocus | None = None) -> None:
+    def __init__(
+        self,
+        config: AugmentConfig,
+        letterbox: Letterbox,
+        focus: RareFocus | None = None,
+        sky: Sequence[int] = (),
+    ) -> None:
         self.config = config
         self.letterbox = letterbox
         self.focus = focus
+        self._sky_256 = np.zeros(256, np.uint8)
+        self._sky_256[list(sky)] = 1
         self._views = ViewSampler(config, letterbox)
 
     def __call__(
@@ -61,7 +73,7 @@ class Augment:
             cut = rng.random() * (config.cutmix + config.classmix) < config.cutmix
             other = self._view(*partner(rng), rng)
             sample = (cut_mix if cut else class_mix)(sample, other, rng)
-        image = self._expose(sample.image_HWC, rng)
+        image = self._expose(sample, rng)
         if sample.inside_HW is not None:
             # The letterbox's padding is the same grey in every image, on the vehicle too.
             image[sample.inside_HW == 0] = self.letterbox.pad_value
@@ -72,10 +84,11 @@ class Augment:
         view = self._views.draw(rng, *labels_HW.shape, focus_xy)
         return Sample(*take_view(image_HWC, labels_HW, view, self.letterbox))
 
-    def _expose(self, image: U8, rng: np.random.Generator) -> U8:
-        config = self.config
+    def _expose(self, sample: Sample, rng: np.random.Generator) -> U8:
+        config, image = self.config, sample.image_HWC
         if chance(rng, config.shadow):
-            image = add_shadow(image, config.shadow_strength, rng)
+            sky_HW = cv2.LUT(sample.labels_HW, self._sky_256)
+            image = add_shadow(image, config.shadow_strength, rng, sky_HW)
         if chance(rng, config.dust):
             image = add_dust(image, config.dust_strength, rng)
         if chance(rng, config.glare):

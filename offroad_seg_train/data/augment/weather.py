@@ -24,8 +24,15 @@ _SHADE_RGB = np.array([0.90, 0.98, 1.10])
 _SUN_RGB = np.array([255, 250, 235])
 
 
-def add_shadow(image_HWC: U8, strongest: float, rng: np.random.Generator) -> U8:
-    """Darken the inside of a random polygon with a soft edge by up to ``strongest`` (0–1) of its light."""
+def add_shadow(image_HWC: U8, strongest: float, rng: np.random.Generator, sky_HW: U8 | None = None) -> U8:
+    """Darken the inside of a random polygon with a soft edge by up to ``strongest`` (0–1) of its light.
+
+    Args:
+        image_HWC: uint8 RGB.
+        strongest: Largest part of the light that is taken.
+        rng: Where the numbers come from.
+        sky_HW: uint8, 1 where no shadow can fall; None where that is not known.
+    """
     height, width = _coarse_size(image_HWC)
     corners = int(rng.integers(3, 8))
     angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
@@ -39,7 +46,7 @@ def add_shadow(image_HWC: U8, strongest: float, rng: np.random.Generator) -> U8:
     light = 1 - rng.uniform(0.3, 1.0) * strongest
     # A deep shadow must not come out bluer than it is dark.
     shaded_HWC = cv2.transform(image_HWC, np.diag(np.minimum(light * _SHADE_RGB, 1)).astype(np.float32))
-    return _blend(image_HWC, shaded_HWC, weight)
+    return _blend(image_HWC, shaded_HWC, weight, sky_HW)
 
 
 def add_dust(image_HWC: U8, strongest: float, rng: np.random.Generator) -> U8:
@@ -89,8 +96,10 @@ def _coarse_size(image_HWC: U8) -> tuple[int, int]:
     return max(2, height // _COARSE), max(2, width // _COARSE)
 
 
-def _blend(image_HWC: U8, other_HWC: U8, coarse_weight: F32) -> U8:
-    """The other image where the weight is 1, the image where it is 0."""
+def _blend(image_HWC: U8, other_HWC: U8, coarse_weight: F32, never_HW: U8 | None = None) -> U8:
+    """The other image where the weight is 1, the image where it is 0 or ``never_HW`` is not."""
     height, width = image_HWC.shape[:2]
     weight_HW = cv2.resize(coarse_weight, (width, height), interpolation=cv2.INTER_LINEAR)
+    if never_HW is not None:
+        weight_HW[never_HW != 0] = 0
     return cv2.blendLinear(image_HWC, other_HWC, 1 - weight_HW, weight_HW)

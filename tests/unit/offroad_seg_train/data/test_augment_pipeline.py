@@ -105,6 +105,7 @@ def test_a_picture_that_says_its_labels_still_does(
     assert np.array_equal(distance.argmin(-1)[sure], labels[sure])
     around = np.ones((11, 11), np.uint8)
     flat = cv2.erode(labels, around) == cv2.dilate(labels, around)
+    flat[:5] = flat[-5:] = flat[:, :5] = flat[:, -5:] = False  # an edge may lie just outside
     assert (distance.min(-1)[labelled & flat] < 4).all()
     # What carries no label is black in the scene, or padding, or an edge to one of them.
     plain = (image == BOX.pad_value).all(-1) | (image == 0).all(-1)
@@ -154,3 +155,17 @@ def test_mixing_takes_half_of_each_kind_as_asked() -> None:
         ] += 1
     assert 60 < kinds["cut"] < 120
     assert 60 < kinds["class"] < 120
+
+
+def test_no_shadow_falls_on_the_sky() -> None:
+    labels = np.zeros((48, 80), np.uint8)
+    labels[:24] = 3
+    image = np.full((48, 80, 3), 120, np.uint8)
+    augment = Augment(AugmentConfig(shadow=1, shadow_strength=0.9), BOX, sky=[3])
+    shaded = np.stack([augment(image, labels, np.random.default_rng(seed))[0] for seed in range(40)])
+    assert (shaded[:, :24] == 120).all()
+    assert (shaded[:, 24:] < 100).mean() > 0.1
+    anywhere = Augment(AugmentConfig(shadow=1, shadow_strength=0.9), BOX)
+    assert any(
+        (anywhere(image, labels, np.random.default_rng(seed))[0][:24] < 100).any() for seed in range(40)
+    )

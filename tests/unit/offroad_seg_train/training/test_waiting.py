@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
 import pytest
 from torch.utils.data import Dataset
 
@@ -105,3 +107,28 @@ def test_advice_names_settings_that_would_help(monkeypatch: pytest.MonkeyPatch) 
     assert "data.cache" not in text
     assert "data.workers" not in text
     assert "augmentation" in text
+
+
+class Threads(Dataset[dict]):
+    """Says how many threads OpenCV has, after it has done some work."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> dict:
+        cv2.setNumThreads(cv2.getNumThreads())
+        cv2.GaussianBlur(np.zeros((600, 800, 3), np.uint8), (0, 0), 3)
+        return {"name": str(cv2.getNumThreads())}
+
+
+def test_workers_have_one_opencv_thread_each_and_never_hang() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        for _ in range(5):
+            cv2.GaussianBlur(np.zeros((600, 800, 3), np.uint8), (0, 0), 3)  # the pool has threads
+            loader = WatchedLoader(Threads(), batch_size=1, num_workers=2, advise=str, timeout=60)
+            assert [batch["name"][0] for batch in loader] == ["1"] * 4
+            assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(before)
