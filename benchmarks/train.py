@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training speed of V3: this trainer against a plain loop, in images a second.
+"""Training speed and memory of a recipe: this trainer against a plain loop, in images a second and peak MiB.
 
-    python benchmarks/train.py [--device cpu] [--steps 20] [--out benchmarks/results/train.json]
+    python benchmarks/train.py [--device cpu] [--steps 10] [--repeats 3] [--out benchmarks/results/train.json]
 
-Both train the same network on the same labelled pictures in memory, with the loss, optimiser and batch of the recipe.
-The plain loop is what one would write by hand after the model's description: normalise on the host, forward, loss,
-backward, step, and the batch's IoU in numpy. The trainer's row has its whole way: loader, seeded order, on-device
-normalisation and confusion matrix, Lightning's hooks. Both have random weights: speed does not depend on them.
+All train the same network on the same labelled pictures, with the loss, optimiser and batch of the recipe (V3's) and
+random weights, on which speed does not depend. The plain loop is what one would write by hand after the model's
+description: normalise on the host, forward, loss, backward, step, and the batch's IoU class by class in numpy. Its
+pictures lie in memory, or (``plain, files``) are decoded by it as they come. The trainer's rows have its whole way:
+loader, seeded order, on-device normalisation and confusion matrix, Lightning's hooks, TensorBoard.
+
+Each row is a process of its own, so that its peak memory is its own; rows take turns, so that what else the machine
+does falls on all of them. The figure is the median over ``--repeats``.
 """
 
 from __future__ import annotations
@@ -14,11 +18,15 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import resource
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -34,7 +42,14 @@ from offroad_seg_train.training.recipe import load_recipe
 from offroad_seg_train.training.run import train
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from offroad_seg_train.training.config import TrainConfig
+
+    Batch = tuple[np.ndarray, np.ndarray]
+
+PLAIN, FILES = "plain", "plain, files"
+WARM_UP = 3
 
 
 def write_pictures(root: Path, n: int, height: int, width: int) -> None:
@@ -51,10 +66,9 @@ def write_pictures(root: Path, n: int, height: int, width: int) -> None:
         )
 
 
-def read_pictures(root: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All pictures of ``write_pictures``: uint8 (N, H, W, 3) RGB and uint8 ids (N, H, W)."""
+def read_pictures(root: Path, names: list[str]) -> Batch:
+    """uint8 (N, H, W, 3) RGB and uint8 ids (N, H, W)."""
     ontology = load_ontology("duality_desert")
-    names = sorted(p.name for p in (root / "Color_Images").iterdir())
     images = [cv2.imread(str(root / "Color_Images" / name))[..., ::-1] for name in names]
     masks = [
         ontology.encode(cv2.imread(str(root / "Segmentation" / name), cv2.IMREAD_UNCHANGED)) for name in names
@@ -62,23 +76,29 @@ def read_pictures(root: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.stack(masks)
 
 
-def plain_loop(config: TrainConfig, root: Path, steps: int, warmup: int, device: str) -> float:
+def plain_loop(config: TrainConfig, root: Path, steps: int, device: str, *, files: bool) -> float:
     """Images a second of a loop written by hand."""
-    images_NHWC, labels_NHW = read_pictures(root)
+    names = sorted(p.name for p in (root / "Color_Images").iterdir())
+    fetch: Callable[[np.ndarray], Batch]
+    if files:
+        fetch = lambda chosen: read_pictures(root, [names[i] for i in chosen])  # noqa: E731
+    else:
+        images_NHWC, labels_NHW = read_pictures(root, names)
+        fetch = lambda chosen: (images_NHWC[chosen], labels_NHW[chosen])  # noqa: E731
     n_classes = load_ontology("duality_desert").n_classes
     model = build_model(config.model, n_classes).to(device).train()
     loss_function = SegmentationLoss(config.loss, torch.ones(n_classes)).to(device)
-    optimizer = build_optimizer(config.optimizer, model)
+    optimizer = build_optimizer(config.optimizer, model, fused=False)
     rng = np.random.default_rng(0)
     started = 0.0
-    for step in range(warmup + steps):
-        if step == warmup:
+    for step in range(WARM_UP + steps):
+        if step == WARM_UP:
             synchronize(device)
             started = time.perf_counter()
-        chosen = rng.choice(len(images_NHWC), config.batch_size, replace=False)
-        normal = (images_NHWC[chosen].astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
+        images_BHWC, ids_BHW = fetch(rng.choice(len(names), config.batch_size, replace=False))
+        normal = (images_BHWC.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
         x_BCHW = torch.from_numpy(normal.astype(np.float32).transpose(0, 3, 1, 2).copy()).to(device)
-        labels_BHW = torch.from_numpy(labels_NHW[chosen].astype(np.int64)).to(device)
+        labels_BHW = torch.from_numpy(ids_BHW.astype(np.int64)).to(device)
         logits_BCHW = model(x_BCHW)
         loss = loss_function(logits_BCHW, labels_BHW)
         optimizer.zero_grad()
@@ -100,20 +120,49 @@ def batch_iou(predicted: np.ndarray, truth: np.ndarray, n_classes: int) -> float
     return float(np.mean(values))
 
 
-def our_trainer(config: TrainConfig, root: Path, run: Path) -> float:
-    """Images a second of the last epoch of ``offroad-seg train``, without validation, checkpoints and curves.
+def our_trainer(config: TrainConfig, root: Path) -> float:
+    """Images a second of the last epoch of ``offroad-seg train``.
 
     The first epoch warms up. The recorder's clock covers validation, which is one batch here, and stops before files
     are written.
     """
-    result = train(config, run, show=False)
-    trained = len(list((root / "Color_Images").iterdir()))
+    data = replace(config.data, root=str(root / "train"), val_root=str(root / "val"))
+    with tempfile.TemporaryDirectory() as run:
+        result = train(replace(config, data=data), Path(run) / "run", show=False)
+    trained = len(list((root / "train" / "Color_Images").iterdir()))
     return trained / result.rows[-1]["seconds"]
 
 
 def synchronize(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def recipe(args: argparse.Namespace, *settings: str) -> TrainConfig:
+    words = ["model.backbone_weights=none", "epochs=2", "schedule.warmup_epochs=0", f"device={args.device}"]
+    return load_recipe(args.recipe, [*words, *args.settings, *settings])
+
+
+def run_row(args: argparse.Namespace) -> dict[str, float]:
+    """One row, in this process."""
+    if args.row in (PLAIN, FILES):
+        speed = plain_loop(
+            recipe(args), args.pictures / "train", args.steps, args.device, files=args.row == FILES
+        )
+    else:
+        speed = our_trainer(recipe(args, *args.row.split()[1:]), args.pictures)
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    gpu = torch.cuda.max_memory_allocated() / 2**20 if args.device == "cuda" else 0.0
+    return {"images_per_second": speed, "peak_host_mib": kib / 1024, "peak_gpu_mib": gpu}
+
+
+def measure(args: argparse.Namespace, row: str, pictures: Path) -> dict[str, float]:
+    """One row, in a process of its own."""
+    words = [sys.executable, __file__, "--row", row, "--pictures", str(pictures), "--recipe", args.recipe]
+    words += ["--device", args.device, "--steps", str(args.steps), *args.settings]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> None:
@@ -123,46 +172,68 @@ def main() -> None:
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"
     )
-    parser.add_argument("--steps", type=int, default=20, help="measured steps of the batch size")
+    parser.add_argument("--steps", type=int, default=10, help="measured steps of the batch size")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--recipe", default="resnet50_fpn")
     parser.add_argument(
-        "--precision", nargs="+", default=["32-true"], help="of our trainer; the plain loop has 32-true"
+        "--trainer",
+        nargs="+",
+        default=["precision=32-true", "precision=bf16-mixed"],
+        metavar="SETTINGS",
+        help="one row each, such as 'precision=16-mixed compile=true'",
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/train.json"))
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--pictures", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="of the recipe, for all rows")
     args = parser.parse_args()
+    if args.row:
+        print(json.dumps(run_row(args)))
+        return
 
-    config = load_recipe(args.recipe, ["model.backbone_weights=none", "epochs=2", f"device={args.device}"])
+    config = recipe(args)
     height, width = config.data.height, config.data.width
-    rows = []
+    rows = [PLAIN, FILES, *(f"trainer {settings}" for settings in args.trainer)]
+    found: dict[str, list[dict[str, float]]] = {row: [] for row in rows}
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        write_pictures(root / "train", args.steps * config.batch_size, height, width)
-        write_pictures(root / "val", 1, height, width)
-        data = replace(config.data, root=str(root / "train"), val_root=str(root / "val"))
-        rows.append(("plain loop, 32-true", plain_loop(config, root / "train", args.steps, 3, args.device)))
-        for precision in args.precision:
-            speed = our_trainer(
-                replace(config, data=data, precision=precision), root / "train", root / f"run-{precision}"
-            )
-            rows.append((f"offroad-seg train, {precision}", speed))
+        pictures = Path(folder)
+        write_pictures(pictures / "train", args.steps * config.batch_size, height, width)
+        write_pictures(pictures / "val", 1, height, width)
+        for _ in range(args.repeats):
+            for row in rows:
+                found[row].append(measure(args, row, pictures))
+    report(args, config, found)
 
+
+def report(args: argparse.Namespace, config: TrainConfig, found: dict[str, list[dict[str, float]]]) -> None:
     where = (
         torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     )
+    height, width = config.data.height, config.data.width
     print(f"{args.recipe} {height}×{width}, batch {config.batch_size}, {where}")
-    for name, speed in rows:
-        print(f"{name:<34} {speed:8.2f} images/s  {speed / rows[0][1]:5.2f}×")
-    report = {
+    table: dict[str, Any] = {}
+    for row, repeats in found.items():
+        table[row] = {key: statistics.median(r[key] for r in repeats) for key in repeats[0]}
+        speeds = [r["images_per_second"] for r in repeats]
+        speed, base = table[row]["images_per_second"], table[PLAIN]["images_per_second"]
+        memory = table[row]["peak_gpu_mib"] or table[row]["peak_host_mib"]
+        print(
+            f"{row:<40} {speed:8.2f} images/s ({min(speeds):.2f}–{max(speeds):.2f})  {speed / base:5.2f}×"
+            f"  {memory:8.0f} MiB"
+        )
+    content = {
         "recipe": args.recipe,
+        "settings": args.settings,
         "height": height,
         "width": width,
         "batch_size": config.batch_size,
         "device": where,
         "machine": platform.machine(),
         "torch": torch.__version__,
-        "images_per_second": dict(rows),
+        "repeats": args.repeats,
+        "rows": table,
     }
-    write_text(args.out, json.dumps(report, indent=2) + "\n")
+    write_text(args.out, json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ class TrainConfig:
         precision: ``32-true``; ``16-mixed`` or ``bf16-mixed`` are faster on a GPU, ``bf16-mixed`` also on a CPU that
             has it. Where it is not to be had, ``32-true`` is used and a warning says so.
         channels_last: Keep images as rows of pixels instead of planes: faster on CPUs and tensor cores.
-        compile: Compile the network and the loss with torch.compile: minutes at the start, then faster steps; needs a
-            C++ compiler.
+        compile: Compile the network with torch.compile: minutes at the start, then faster steps on a GPU (on a CPU
+            hardly); needs a C++ compiler.
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
         devices: GPUs (on a CPU: processes) of each machine; -1 for all.
         nodes: Machines.
