@@ -57,7 +57,7 @@ def test_table_for_people(portable: Bundle, tmp_path: Path, capsys: pytest.Captu
         "nearest_color (onnxruntime engine, fp32)",
         f"made from  {portable.path}",
         "32×18 RGB",
-        "soil",
+        MARS.names[0],
         "cost ",
         "onnxruntime: 100.0000% of the labels agree on 8 synthetic images; worst class ",
         "p50 ",

@@ -60,9 +60,11 @@ def test_terminal_shows_one_line_and_clears_it() -> None:
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
 import offroad_seg.compile.watch as watch
 watch._GRACE_S = 0.2
+# A test run in the background has SIGINT ignored, and so would its child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def work(watched):
     print("working", flush=True)
