@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from offroad_seg.engines.base import ImageEngine
 from offroad_seg.errors import EngineError, InputError
 from offroad_seg.types import Segmentation
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.bundle import Bundle
-    from offroad_seg.engines.base import InferenceEngine
+    from offroad_seg.engines.base import EngineOutput, InferenceEngine
     from offroad_seg.types import Frame
 
     U8 = NDArray[np.uint8]
@@ -69,7 +70,8 @@ class Segmenter:
     Attributes:
         bundle: The bundle.
         engine: The engine.
-        timings_ms: Milliseconds of the last call: ``letterbox``, ``engine``, ``restore``.
+        timings_ms: Milliseconds of the last call: ``letterbox``, ``engine``, ``restore``. An engine that letterboxes on
+            its device does so in ``engine``, and ``letterbox`` is 0.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class Segmenter:
             EngineError: The engine failed, or its outputs do not fit the bundle.
         """
         self._input_BHWC.fill(self._letterbox.pad_value)
-        self._infer()
+        self._checked(self.engine.infer(self._input_BHWC))
 
     def segment(self, frame: Frame) -> NetworkSegmentation:
         """Label every pixel of a frame.
@@ -110,9 +112,13 @@ class Segmenter:
         image_HWC = frame.image_HWC
         if self._turn is not None and image_HWC.ndim == 3:
             image_HWC = cv2.rotate(image_HWC, self._turn[0])
-        self._letterbox.apply(image_HWC, out=self._input_BHWC[0])
-        boxed = time.perf_counter()
-        found, mean_confidence = self._infer()
+        if isinstance(self.engine, ImageEngine):
+            boxed = started
+            found, mean_confidence = self._checked(self.engine.infer_image(image_HWC))
+        else:
+            self._letterbox.apply(image_HWC, out=self._input_BHWC[0])
+            boxed = time.perf_counter()
+            found, mean_confidence = self._checked(self.engine.infer(self._input_BHWC))
         inferred = time.perf_counter()
         inside = self._inside(found, *image_HWC.shape[:2])
         height, width = frame.image_HWC.shape[:2]
@@ -138,9 +144,8 @@ class Segmenter:
             network,
         )
 
-    def _infer(self) -> tuple[tuple[U8, ...], float]:
+    def _checked(self, output: EngineOutput) -> tuple[tuple[U8, ...], float]:
         """Labels, confidence and, where the bundle has it, the OOD score, (H, W); and the mean confidence."""
-        output = self.engine.infer(self._input_BHWC)
         expected = self._input_BHWC.shape[:3]
         named = [("labels", output.labels_BHW), ("confidence", output.confidence_BHW)]
         if self.bundle.manifest.ood is not None:

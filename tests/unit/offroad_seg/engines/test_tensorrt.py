@@ -12,12 +12,16 @@ import pytest
 
 from offroad_seg.bundle import write_bundle
 from offroad_seg.compile.onnx_typed import typed_graph
+from offroad_seg.engines.base import ImageEngine
 from offroad_seg.engines.cuda import Gpu
+from offroad_seg.engines.onnxruntime import OnnxRuntimeEngine
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.engines.tensorrt_rtx import TensorRtRtxEngine
 from offroad_seg.engines.trt_engine import TrtEngine
 from offroad_seg.errors import BundleError, EngineError, GpuMemoryError, ImageError, InputError
 from offroad_seg.ontology import load_ontology
+from offroad_seg.segmenter import Segmenter
+from offroad_seg.types import Frame
 from tests.helpers.bundles import color_model, make_color_bundle
 from tests.helpers.fake_gpu import MAGIC, FakeTensorRt
 
@@ -120,9 +124,30 @@ def test_letterbox_on_the_gpu_is_the_letterbox_of_the_host(bundle: Bundle, drive
         theirs = engine.infer(bundle.letterbox.apply(image)[None])
         np.testing.assert_array_equal(labels, theirs.labels_BHW)
         np.testing.assert_array_equal(confidence, theirs.confidence_BHW)
-    for wrong in (np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3), np.float32)):
-        with pytest.raises(ImageError, match="not uint8"):
+    for wrong in (np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3), np.float32), np.zeros(5, np.uint8)):
+        with pytest.raises(ImageError, match=r"an image is uint8 \(H, W, 3\)"):
             engine.infer_image(wrong)
+    engine.close()
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_segmenter_leaves_the_letterbox_to_it(
+    tmp_path: Path, bundle: Bundle, driver: ctypes.CDLL, rotation: int
+) -> None:
+    engine = open_engine(bundle, driver)
+    assert isinstance(engine, ImageEngine)
+    host = OnnxRuntimeEngine(make_color_bundle(tmp_path / "host", DESERT, HEIGHT, WIDTH), device="cpu")
+    assert not isinstance(host, ImageEngine)
+    theirs, ours = (Segmenter(bundle, e, rotation=rotation) for e in (host, engine))
+    frame = Frame(picture(9, 40, 61)[0], 7, "camera")
+    ours.warm_up()
+    for _ in range(2):
+        expected, found = theirs.segment(frame), ours.segment(frame)
+        np.testing.assert_array_equal(found.labels_HW, expected.labels_HW)
+        np.testing.assert_array_equal(found.confidence_HW, expected.confidence_HW)
+        assert found.mean_confidence == pytest.approx(expected.mean_confidence)
+    assert ours.timings_ms["letterbox"] == 0
+    assert "image" in engine.graphs
     engine.close()
 
 

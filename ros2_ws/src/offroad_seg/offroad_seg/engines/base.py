@@ -15,7 +15,7 @@ The graph contract, which ``export`` writes and every engine runs:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -88,6 +88,19 @@ class InferenceEngine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; safe to call twice."""
+
+
+@runtime_checkable
+class ImageEngine(InferenceEngine, Protocol):
+    """An engine that brings a camera's image to the network's size by itself, on its device."""
+
+    def infer_image(self, image_HWC: U8) -> EngineOutput:
+        """Run an image that is not letterboxed; the result is that of ``infer`` on the letterboxed one.
+
+        Raises:
+            ImageError: The image is not uint8 RGB.
+            EngineError: The engine is closed, or the run time failed.
+        """
 
 
 def output_names(manifest: Manifest) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from offroad_seg.engines.cuda_driver import out_of_memory
 from offroad_seg.engines.gpu_letterbox import GpuLetterbox
 from offroad_seg.engines.trt_log import LogBook, make_logger
 from offroad_seg.engines.trt_plan import LOGIT_SUM, check_gpu, check_version, deserialize, read_tensors
-from offroad_seg.errors import EngineError, GpuMemoryError, InputError
+from offroad_seg.errors import EngineError, GpuMemoryError, ImageError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,6 +135,8 @@ class TrtEngine:
             EngineError: The engine is closed, or the run time failed.
         """
         gpu = self._ready()
+        if image_HWC.dtype != np.uint8 or image_HWC.ndim != 3 or image_HWC.shape[2] != 3:
+            raise ImageError(f"an image is uint8 (H, W, 3), not {image_HWC.dtype} {image_HWC.shape}")
         gpu.use()
         if image_HWC.shape[:2] != self._letterbox.size:
             if recorded := self._graphs.pop("image", None):
