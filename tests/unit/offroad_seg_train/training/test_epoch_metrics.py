@@ -34,7 +34,11 @@ def test_figures_are_those_of_evaluate() -> None:
             reference.update(prediction.numpy().astype(np.uint8), truth.numpy())
     figures, expected = ours.compute(), reference.result()
     assert figures.pop("loss") == 1.5
-    assert figures.pop("per_class") == expected["per_class"]
+    # Boundaries are evaluation's own: they need images in their own size.
+    plain = {
+        n: {k: v for k, v in row.items() if k != "boundary_iou"} for n, row in expected["per_class"].items()
+    }
+    assert figures.pop("per_class") == plain
     assert figures["miou"] != pytest.approx(figures["miou_batch_mean"], abs=1e-4)
     for name, value in figures.items():
         assert value == pytest.approx(expected[name], rel=1e-9), name

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
 from offroad_seg.errors import InputError
 from offroad_seg_train.training import hardware
@@ -59,6 +60,8 @@ def test_a_strategy_that_lightning_does_not_know_is_refused() -> None:
 
 def test_the_rank_is_known_before_anything_is_started(monkeypatch) -> None:
     config = TrainConfig(device="cpu", devices=2, nodes=2)
+    # Lightning keeps the rank for the whole process: the next test is the first process again.
+    monkeypatch.setattr(rank_zero_only, "rank", 0, raising=False)
     assert hardware.choose_hardware(config).world == 4
     for name, value in (("WORLD_SIZE", "4"), ("LOCAL_RANK", "1"), ("NODE_RANK", "1"), ("GROUP_RANK", "1")):
         monkeypatch.setenv(name, value)
