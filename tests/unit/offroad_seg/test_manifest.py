@@ -127,3 +127,9 @@ def test_package_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(BundleError, match="a file of this package is missing"):
         Manifest.from_json(text())
     schema.cache_clear()
+
+
+def test_page_says_what_the_schema_says(repo_root: Path) -> None:
+    page = (repo_root / "docs" / "bundle.md").read_text(encoding="utf-8")
+    rows = [f"| `{name}` | {field['description']} |" for name, field in schema()["properties"].items()]
+    assert "\n".join(["| field | what |", "|---|---|", *rows]) in page
