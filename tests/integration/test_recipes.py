@@ -22,7 +22,7 @@ from offroad_seg_train.training.recipe import load_recipe, recipe_names
 from tests.helpers.planted import scene, write_frame
 from tests.unit.offroad_seg_train.training.test_phases import Interrupt
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 HEIGHT, WIDTH = 64, 96
 # In place of ResNet34, 50 and 101, and of ViT-B/14.

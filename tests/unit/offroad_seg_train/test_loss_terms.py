@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from offroad_seg.errors import InputError
 from offroad_seg_train.loss_terms import focal_loss, hardest_loss, lovasz_loss
-from offroad_seg_train.losses import LossConfig, SegmentationLoss, class_weights
+from offroad_seg_train.losses import TERMS, LossConfig, SegmentationLoss, class_weights
 
 N_CLASSES = 4
 WEIGHT_C = torch.tensor([0.3, 1.0, 2.5, 0.2])
@@ -27,8 +27,28 @@ CONFIGS = {
     "dice": LossConfig(cross_entropy=0, dice=1),
     "cross_entropy": LossConfig(label_smoothing=0.1),
     "hybrid": HYBRID,
+    "all": LossConfig(
+        class_weights="inverse",
+        label_smoothing=0.05,
+        dice=0.5,
+        lovasz=0.3,
+        focal=0.2,
+        focal_gamma=GAMMAS,
+        ohem=0.1,
+    ),
 }
 ALL = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+
+
+def test_every_term_is_tested_alone_and_in_a_sum():
+    alone = {
+        term
+        for config in CONFIGS.values()
+        for term in TERMS
+        if getattr(config, term) and not any(getattr(config, other) for other in TERMS if other != term)
+    }
+    assert alone == set(TERMS)
+    assert all(getattr(CONFIGS["all"], term) for term in TERMS)
 
 
 def loss_and_gradient(config: LossConfig, logits: torch.Tensor, labels: torch.Tensor):
@@ -169,6 +189,16 @@ def test_a_sum_is_its_terms_by_their_weights():
         + 0.15 * hardest_loss(logits, labels, 0.2)
     )
     torch.testing.assert_close(hybrid, parts)
+
+
+def test_the_layout_of_the_logits_changes_nothing():
+    logits, labels = example(8)
+    loss, gradient = loss_and_gradient(CONFIGS["all"], logits, labels)
+    last, last_gradient = loss_and_gradient(
+        CONFIGS["all"], logits.to(memory_format=torch.channels_last), labels
+    )
+    torch.testing.assert_close(loss, last)
+    torch.testing.assert_close(gradient, last_gradient)
 
 
 def test_half_precision_logits_are_worked_out_in_float32():
