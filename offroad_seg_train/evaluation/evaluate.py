@@ -139,7 +139,6 @@ def _calibrate(model: OpenedModel, frames: Frames) -> dict[str, Any]:
         model.checkpoint.module,
         model.segmenter.bundle.letterbox,
         frames,
-        device=model.checkpoint.device,
     )
     return dict(found.calibration or {})
 

@@ -103,7 +103,6 @@ def calibrate(
     *,
     ood: str | None = None,
     percentile: float = PERCENTILE,
-    device: str = "cpu",
 ) -> Fitted:
     """Fit the temperature, and the OOD threshold where a score is named.
 
@@ -115,14 +114,13 @@ def calibrate(
         frames: Labelled images that were not trained on.
         ood: A name from ``OOD_SCORES``, or None.
         percentile: Of the score over labelled pixels, above which a pixel is out of distribution.
-        device: Where the network runs.
 
     Raises:
         DataError: A frame cannot be read, or there are too few.
         EngineError: The logits are not finite.
         GateError: The labels do not determine a temperature, or the score is the same everywhere.
     """
-    sample = sample_logits(module, letterbox, frames, device=device)
+    sample = sample_logits(module, letterbox, frames)
     fitted_on = {**frames.describe(), "pixels": len(sample.labels_N), "size": list(sample.size)}
     figures = _calibration_figures(sample, fit_temperature(sample))
     # The likelihood hears all classes, the calibration error only the label: one can gain where the other loses.
@@ -152,9 +150,8 @@ def sample_logits(
     *,
     pixels: int = SAMPLE_PIXELS,
     seed: int = 0,
-    device: str = "cpu",
 ) -> LogitSample:
-    """Run the network over the frames and keep about ``pixels`` labelled pixels.
+    """Run the network, where it is, over the frames and keep about ``pixels`` labelled pixels.
 
     Raises:
         DataError: A frame cannot be read, there are too few, or none has a labelled pixel.
@@ -169,7 +166,7 @@ def sample_logits(
     # One chance for every pixel of every frame, so that a frame's weight is its number of labelled pixels.
     chance = min(1.0, pixels / (len(frames.pairs) * letterbox.height * letterbox.width))
     logits, labels, owners = [], [], []
-    module = module.to(device)
+    device = next(module.parameters()).device
     for index, pair in enumerate(progress(frames.pairs, what="calibrating", unit="image")):
         image_HWC, truth_HW = read_pair(pair, frames.ontology)
         truth_hw = letterbox.apply_mask(truth_HW)

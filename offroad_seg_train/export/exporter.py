@@ -178,7 +178,11 @@ def _fit(model: LoadedModel, letterbox: Letterbox, options: CalibrateOptions) ->
     source = FrameSource(options.root, options.layout, options.ontology, part)
     frames = choose_frames(source, model.ontology, model.config, where=model.name)
     _LOG.info("calibrating on %d labelled images (%s)", len(frames.pairs), part)
-    return calibrate(model.module, letterbox, frames, ood=options.ood, percentile=options.percentile)
+    module = model.module.to("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return calibrate(module, letterbox, frames, ood=options.ood, percentile=options.percentile)
+    finally:
+        module.to("cpu")  # what the graph is traced from
 
 
 def _letterbox(model: LoadedModel, options: ExportOptions) -> Letterbox:
