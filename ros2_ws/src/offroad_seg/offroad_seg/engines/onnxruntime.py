@@ -16,6 +16,14 @@ import numpy as np
 from offroad_seg.bundle import compile_command
 from offroad_seg.engines.base import INPUT, EngineInfo, EngineOutput, check_input, output_names
 from offroad_seg.engines.cpu import describe_cpu, same_kind
+from offroad_seg.engines.ort_providers import (
+    CPU,
+    RECORD_ASSIGNMENT,
+    assigned_nodes,
+    check_assignment,
+    choose_providers,
+    provider_name,
+)
 from offroad_seg.errors import BundleError, EngineError
 
 if TYPE_CHECKING:
@@ -25,8 +33,6 @@ if TYPE_CHECKING:
 
 NAME = "onnxruntime"
 MODEL = "model.onnx"
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
 _TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 _LOG = logging.getLogger(__name__)
 _ERRORS_ONLY = 3
@@ -37,7 +43,8 @@ class OnnxRuntimeEngine:
 
     Args:
         bundle: A verified bundle with ``model.onnx``.
-        device: ``cpu``, ``cuda`` or ``auto``.
+        device: ``cpu``, ``cuda``, ``tensorrt`` (ONNX Runtime's provider of that name, which builds its engines at the
+            first load and keeps them in the user's cache) or ``auto``.
         threads: Threads inside one operator; 0 = one for each physical core.
 
     Raises:
@@ -59,7 +66,11 @@ class OnnxRuntimeEngine:
         if compiled:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         path = bundle.file(MODEL)
-        wanted = _providers(device, ort.get_available_providers())
+        # The digest of a manifest is that of all files: engines that TensorRT makes of the graph are kept by it.
+        wanted = choose_providers(
+            device, ort.get_available_providers(), ort.__version__, bundle.manifest.digest[:16]
+        )
+        options.add_session_config_entry(*RECORD_ASSIGNMENT)
         try:
             session = ort.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # noqa: BLE001 (ONNX Runtime's exceptions share no base but this)
@@ -70,18 +81,18 @@ class OnnxRuntimeEngine:
                 f"pip install onnxruntime=={bundle.manifest.versions.get(NAME, ort.__version__)}",
             ) from None
         # ONNX Runtime falls back to the CPU without an error: what really runs is asked, not assumed.
-        providers = tuple(session.get_providers())
-        if wanted[0] not in providers:
-            if device == "cuda":
-                raise EngineError(
-                    f"ONNX Runtime could not start {wanted[0]} and would run on {', '.join(providers)}",
-                    mend="install the CUDA and cuDNN that this onnxruntime-gpu asks for, or use device cpu",
-                )
-            _LOG.warning("ONNX Runtime could not start %s; it runs on %s", wanted[0], ", ".join(providers))
+        providers, warning = check_assignment(
+            provider_name(wanted[0]),
+            session.get_providers(),
+            assigned_nodes(session),
+            asked=device != "auto",
+        )
+        if warning:
+            _LOG.warning("%s", warning)
         self.info = EngineInfo(
             backend=NAME,
             version=ort.__version__,
-            device="cuda" if providers[0] == _CUDA else "cpu",
+            device="cpu" if providers[0] == CPU else "cuda",
             precision=bundle.manifest.precision,
             providers=providers,
             threads=threads,
@@ -143,17 +154,6 @@ def _bind_outputs(binding: Any, shape: tuple[int, int, int, int], names: tuple[s
         binding.bind_output(name, "cpu", 0, dtype, array.shape, array.ctypes.data)
         arrays.append(array)
     return EngineOutput(*arrays)
-
-
-def _providers(device: str, available: list[str]) -> list[str]:
-    if device == "cpu" or (device == "auto" and _CUDA not in available):
-        return [_CPU]
-    if _CUDA not in available:
-        raise EngineError(
-            f"this ONNX Runtime has no CUDA; it has {', '.join(available)}",
-            mend="pip install onnxruntime-gpu in place of onnxruntime, or use device cpu",
-        )
-    return [_CUDA, _CPU]
 
 
 def _check_origin(bundle: Bundle, version: str) -> None:

@@ -23,6 +23,7 @@ ENGINES = {
 }
 
 AVAILABLE = "ok"
+DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 
 
 def available_backends() -> dict[str, str]:
@@ -83,7 +84,8 @@ def load_engine(
     Args:
         bundle: A verified bundle.
         backend: A name from ``ENGINES``; None chooses, see ``choose_backend``.
-        device: ``cpu``, ``cuda``, or ``auto`` (a GPU where the run time can use one).
+        device: ``cpu``, ``cuda``, ``auto`` (a GPU where the run time can use one), or, with ONNX Runtime,
+            ``tensorrt``.
         threads: Threads inside one operator; 0 = the run time chooses.
 
     Raises:
@@ -91,11 +93,16 @@ def load_engine(
         BundleError: The bundle does not fit the back end, its version, or this machine.
         EngineError: The run time is not installed or cannot load the network.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device '{device}'", mend="one of: auto, cpu, cuda")
+    if device not in DEVICES:
+        raise InputError(f"there is no device '{device}'", mend=f"one of: {', '.join(DEVICES)}")
     if threads < 0:
         raise InputError(f"threads is {threads}", mend="give 0 (the run time chooses) or a number of threads")
     name = choose_backend(bundle, backend)
+    if device == "tensorrt" and name != "onnxruntime":
+        raise InputError(
+            f"{name} has no device 'tensorrt': that is a provider of ONNX Runtime",
+            mend="device auto, or backend onnxruntime",
+        )
     kind = _engine_class(name)
     if reason := kind.unavailable():
         raise EngineError(f"the back end {name} does not work here: {reason}", where=str(bundle.path))
