@@ -10,7 +10,8 @@ pictures lie in memory, or (``plain, files``) are decoded by it as they come. Th
 loader, seeded order, on-device normalisation and confusion matrix, Lightning's hooks, TensorBoard.
 
 Each row is a process of its own, so that its peak memory is its own; rows take turns, so that what else the machine
-does falls on all of them. The figure is the median over ``--repeats``.
+does falls on all of them. The figure is the median over ``--repeats``. Beside the clock stands processor time, which
+other work on the same cores hardly changes; with one thread (OMP_NUM_THREADS=1) it is a fair measure on a busy machine.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import lightning.pytorch as lightning
 import numpy as np
 import torch
 
@@ -76,8 +78,27 @@ def read_pictures(root: Path, names: list[str]) -> Batch:
     return np.stack(images), np.stack(masks)
 
 
-def plain_loop(config: TrainConfig, root: Path, steps: int, device: str, *, files: bool) -> float:
-    """Images a second of a loop written by hand."""
+class Clock:
+    """Images a second and processor seconds an image."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.start()
+
+    def start(self) -> None:
+        """Begin to count."""
+        synchronize(self.device)
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def stop(self, images: int) -> dict[str, float]:
+        """The figures of so many images since the start."""
+        synchronize(self.device)
+        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+        return {"images_per_second": images / wall, "processor_seconds_per_image": cpu / images}
+
+
+def plain_loop(config: TrainConfig, root: Path, steps: int, device: str, *, files: bool) -> dict[str, float]:
+    """A loop written by hand."""
     names = sorted(p.name for p in (root / "Color_Images").iterdir())
     fetch: Callable[[np.ndarray], Batch]
     if files:
@@ -90,11 +111,10 @@ def plain_loop(config: TrainConfig, root: Path, steps: int, device: str, *, file
     loss_function = SegmentationLoss(config.loss, torch.ones(n_classes)).to(device)
     optimizer = build_optimizer(config.optimizer, model, fused=False)
     rng = np.random.default_rng(0)
-    started = 0.0
+    clock = Clock(device)
     for step in range(WARM_UP + steps):
         if step == WARM_UP:
-            synchronize(device)
-            started = time.perf_counter()
+            clock.start()
         images_BHWC, ids_BHW = fetch(rng.choice(len(names), config.batch_size, replace=False))
         normal = (images_BHWC.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
         x_BCHW = torch.from_numpy(normal.astype(np.float32).transpose(0, 3, 1, 2).copy()).to(device)
@@ -106,8 +126,7 @@ def plain_loop(config: TrainConfig, root: Path, steps: int, device: str, *, file
         optimizer.step()
         batch_iou(logits_BCHW.argmax(1).cpu().numpy(), labels_BHW.cpu().numpy(), n_classes)
         float(loss.detach())
-    synchronize(device)
-    return steps * config.batch_size / (time.perf_counter() - started)
+    return clock.stop(steps * config.batch_size)
 
 
 def batch_iou(predicted: np.ndarray, truth: np.ndarray, n_classes: int) -> float:
@@ -120,17 +139,29 @@ def batch_iou(predicted: np.ndarray, truth: np.ndarray, n_classes: int) -> float
     return float(np.mean(values))
 
 
-def our_trainer(config: TrainConfig, root: Path) -> float:
-    """Images a second of the last epoch of ``offroad-seg train``.
+class EpochClock(lightning.Callback):
+    """Times the steps of the last epoch; the epochs before warm up."""
 
-    The first epoch warms up. The recorder's clock covers validation, which is one batch here, and stops before files
-    are written.
-    """
+    def __init__(self, images: int, device: str) -> None:
+        self.images, self.clock = images, Clock(device)
+        self.found: dict[str, float] = {}
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Begin to count."""
+        self.clock.start()
+
+    def on_validation_start(self, *_: Any) -> None:
+        """The steps are done."""
+        self.found = self.clock.stop(self.images)
+
+
+def our_trainer(config: TrainConfig, root: Path) -> dict[str, float]:
+    """An epoch of ``offroad-seg train``, without its validation and the files that it writes."""
     data = replace(config.data, root=str(root / "train"), val_root=str(root / "val"))
+    clock = EpochClock(len(list((root / "train" / "Color_Images").iterdir())), config.device)
     with tempfile.TemporaryDirectory() as run:
-        result = train(replace(config, data=data), Path(run) / "run", show=False)
-    trained = len(list((root / "train" / "Color_Images").iterdir()))
-    return trained / result.rows[-1]["seconds"]
+        train(replace(config, data=data), Path(run) / "run", show=False, callbacks=[clock])
+    return clock.found
 
 
 def synchronize(device: str) -> None:
@@ -146,14 +177,14 @@ def recipe(args: argparse.Namespace, *settings: str) -> TrainConfig:
 def run_row(args: argparse.Namespace) -> dict[str, float]:
     """One row, in this process."""
     if args.row in (PLAIN, FILES):
-        speed = plain_loop(
+        found = plain_loop(
             recipe(args), args.pictures / "train", args.steps, args.device, files=args.row == FILES
         )
     else:
-        speed = our_trainer(recipe(args, *args.row.split()[1:]), args.pictures)
+        found = our_trainer(recipe(args, *args.row.split()[1:]), args.pictures)
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     gpu = torch.cuda.max_memory_allocated() / 2**20 if args.device == "cuda" else 0.0
-    return {"images_per_second": speed, "peak_host_mib": kib / 1024, "peak_gpu_mib": gpu}
+    return {**found, "peak_host_mib": kib / 1024, "peak_gpu_mib": gpu}
 
 
 def measure(args: argparse.Namespace, row: str, pictures: Path) -> dict[str, float]:
@@ -216,10 +247,11 @@ def report(args: argparse.Namespace, config: TrainConfig, found: dict[str, list[
         table[row] = {key: statistics.median(r[key] for r in repeats) for key in repeats[0]}
         speeds = [r["images_per_second"] for r in repeats]
         speed, base = table[row]["images_per_second"], table[PLAIN]["images_per_second"]
+        cpu, base_cpu = (table[name]["processor_seconds_per_image"] for name in (row, PLAIN))
         memory = table[row]["peak_gpu_mib"] or table[row]["peak_host_mib"]
         print(
-            f"{row:<40} {speed:8.2f} images/s ({min(speeds):.2f}–{max(speeds):.2f})  {speed / base:5.2f}×"
-            f"  {memory:8.0f} MiB"
+            f"{row:<32} {speed:8.2f} images/s ({min(speeds):.2f}–{max(speeds):.2f}) {speed / base:5.2f}×"
+            f"   {cpu:6.3f} processor s/image {base_cpu / cpu:5.2f}×   {memory:7.0f} MiB"
         )
     content = {
         "recipe": args.recipe,

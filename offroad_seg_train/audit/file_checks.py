@@ -190,7 +190,8 @@ def _minority(
     text: str,
 ) -> Finding | None:
     """Images that differ from nearly all the others; nothing where the set is mixed through and through."""
-    kinds = {i: what(r.image) for i, r in enumerate(records) if r.image}
+    # A blank image is said to be blank, and that is enough.
+    kinds = {i: what(r.image) for i, r in enumerate(records) if r.image and not r.image.blank}
     numbers = Counter(kinds.values())
     rare = {name for name, number in numbers.items() if number <= _FEW * len(kinds)}
     bad = [i for i, name in kinds.items() if name in rare]

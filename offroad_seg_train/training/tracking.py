@@ -125,7 +125,9 @@ class Tracking(lightning.Callback):
         settings = {".".join(k): _plain(v) for k, v in flatten(asdict(self._config)).items()}
         identity = {}
         for logger in trainer.loggers:
-            logger.log_hyperparams(settings)
+            # Once: MLflow refuses a setting that has changed, as a resumed run's data folder may.
+            if not self._recorder.rows:
+                logger.log_hyperparams(settings)
             if isinstance(logger, WandbLogger):
                 identity["wandb"] = str(logger.experiment.id)
             elif isinstance(logger, MLFlowLogger):

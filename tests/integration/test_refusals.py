@@ -309,7 +309,8 @@ def test_disk_that_fills_while_the_engine_is_written(portable: Bundle, tmp_path:
 
 # A builder that takes for ever, as TensorRT seems to, and does not ask whether to go on.
 SLOW = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background has it ignored
 from offroad_seg.compile import watch
 from offroad_seg.compile.onnxruntime_builder import OnnxRuntimeBuilder
 watch.LOG_EVERY_S, watch._GRACE_S = 0.2, 0.2

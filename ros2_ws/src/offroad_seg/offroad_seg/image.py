@@ -97,7 +97,7 @@ class Letterbox:
         inside = self._paint_padding(out, place, self.pad_value)
         if image_HWC.shape == inside.shape:
             inside[:] = image_HWC
-        elif inside.flags.c_contiguous:
+        elif inside.flags.c_contiguous and inside.size > 3:  # OpenCV 4.5 takes no single pixel as its output
             cv2.resize(image_HWC, (place.width, place.height), dst=inside, interpolation=cv2.INTER_LINEAR)
         else:
             inside[:] = cv2.resize(image_HWC, (place.width, place.height), interpolation=cv2.INTER_LINEAR)

@@ -25,7 +25,6 @@ from offroad_seg.compile.tensorrt_rtx_builder import TensorRtRtxBuilder
 from offroad_seg.compile.trt_build import build_plan, timing_cache_file
 from offroad_seg.engines.cuda_driver import NO_GPU
 from offroad_seg.errors import EngineError, GpuMemoryError, InputError
-from tests.helpers.portable import HEIGHT, WIDTH, make_portable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
 trt: Any = pytest.importorskip(
     "tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install tensorrt-rtx"
 )
+pytest.importorskip("torch", reason="torch is not installed")
+
+from tests.helpers.portable import HEIGHT, WIDTH, make_portable  # noqa: E402
+
 pytestmark = pytest.mark.tensorrt_rtx
 
 GPU = {"name": "Orin", "compute_capability": "8.7", "driver": "540.4.0"}

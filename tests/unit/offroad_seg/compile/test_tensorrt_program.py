@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from offroad_seg.compile.tensorrt_dynamo import convert_program
-from offroad_seg.compile.torch_half import half_program, heavy_types, weight_count
-from offroad_seg.errors import BundleError, EngineError, GpuMemoryError
-from offroad_seg_train.export.graph import DeployedModel, export_program, program_bytes
-from offroad_seg_train.models import ModelConfig
-from offroad_seg_train.models.resnet_fpn import ResNetFPN
-from offroad_seg_train.models.tiny import TinyNet
-from tests.helpers.networks import lively
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from torch import nn  # noqa: E402
+
+from offroad_seg.compile.tensorrt_dynamo import convert_program  # noqa: E402
+from offroad_seg.compile.torch_half import half_program, heavy_types, weight_count  # noqa: E402
+from offroad_seg.errors import BundleError, EngineError, GpuMemoryError  # noqa: E402
+from offroad_seg_train.export.graph import DeployedModel, export_program, program_bytes  # noqa: E402
+from offroad_seg_train.models import ModelConfig  # noqa: E402
+from offroad_seg_train.models.resnet_fpn import ResNetFPN  # noqa: E402
+from offroad_seg_train.models.tiny import TinyNet  # noqa: E402
+from tests.helpers.networks import lively  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

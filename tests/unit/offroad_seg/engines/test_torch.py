@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from offroad_seg.bundle import Bundle, write_bundle  # noqa: E402
+from offroad_seg.engines.registry import load_engine  # noqa: E402
 from offroad_seg.engines.torch import TorchEngine, check_no_pickle  # noqa: E402
 from offroad_seg.errors import BundleError, EngineError  # noqa: E402
 from tests.helpers.portable import HEIGHT, WIDTH, make_portable  # noqa: E402
@@ -50,6 +52,34 @@ def test_info_and_life(bundle: Bundle) -> None:
 def test_cuda_is_refused_where_there_is_none(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match="no CUDA device"):
         TorchEngine(bundle, device="cuda")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
+def test_compiled_says_the_same(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    image = np.random.default_rng(1).integers(0, 256, (1, HEIGHT, WIDTH, 3), np.uint8)
+    eager, compiled = load_engine(bundle, "torch", "cpu"), load_engine(bundle, "torch-compiled", "cpu")
+    expected, found = eager.infer(image), compiled.infer(image)
+    assert (found.labels_BHW == expected.labels_BHW).mean() >= 0.999
+    assert np.abs(found.confidence_BHW.astype(int) - expected.confidence_BHW).max() <= 1
+    assert compiled.info.backend == "torch-compiled"
+    assert any(tmp_path.rglob("*"))  # something was compiled
+    compiled.close()
+    eager.close()
+
+
+def test_program_that_cannot_be_compiled(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_compiler(*_: object, **__: object) -> object:
+        def run(_: object) -> object:
+            raise TypeError("no working C++ compiler")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    with pytest.raises(EngineError, match=r"cannot compile the program: no working C\+\+ compiler") as caught:
+        load_engine(bundle, "torch-compiled", "cpu")
+    assert "backend torch" in caught.value.mend
 
 
 class Evil:

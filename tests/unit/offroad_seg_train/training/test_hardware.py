@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from offroad_seg.errors import InputError
+from offroad_seg_train.checkpoint import load_checkpoint
 from offroad_seg_train.training import hardware
 from offroad_seg_train.training.config import TrainConfig
 from offroad_seg_train.training.hardware import choose_hardware, choose_precision, cpu_has_bf16
+from offroad_seg_train.training.run import train
 
 
 def test_a_cpu_without_bf16_trains_in_32_bits_and_says_so(monkeypatch, caplog) -> None:
@@ -85,3 +88,15 @@ def test_the_rank_is_known_before_anything_is_started(monkeypatch) -> None:
 def test_settings_out_of_bounds_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         TrainConfig(**wrong)
+
+
+@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bf16 instructions")
+def test_a_cpu_trains_in_bf16_and_clips(recipe: TrainConfig, tmp_path: Path, caplog) -> None:
+    plain = train(recipe, tmp_path / "plain", show=False)
+    with caplog.at_level(logging.INFO):
+        mixed = train(replace(recipe, precision="bf16-mixed", clip=1.0), tmp_path / "mixed", show=False)
+    assert "bf16-mixed" in caplog.text
+    assert mixed.rows[-1]["train"]["loss"] == pytest.approx(plain.rows[-1]["train"]["loss"], rel=0.05)
+    assert mixed.rows[-1]["train"]["loss"] != plain.rows[-1]["train"]["loss"]
+    weights = load_checkpoint(mixed.best_checkpoint).module.state_dict().values()
+    assert {w.dtype for w in weights if w.is_floating_point()} == {torch.float32}

@@ -53,7 +53,7 @@ _CARRIERS = frozenset(
 # Operator → inputs that ONNX wants in float32 whatever the others are.
 _ALWAYS_FLOAT = {"Resize": (1, 2), "Upsample": (1,)}
 _HALF_MAX = float(np.finfo(np.float16).max)
-_HALF_TINY = float(np.finfo(np.float16).smallest_subnormal) / 2
+_HALF_TINY = 2.0**-25  # half the smallest subnormal; numpy 1.21 has no finfo.smallest_subnormal
 
 
 def to_half(graph: OnnxGraph, logits: str) -> tuple[str, ...]:

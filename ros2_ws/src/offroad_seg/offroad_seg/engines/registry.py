@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 ENGINES = {
     "onnxruntime": "offroad_seg.engines.onnxruntime:OnnxRuntimeEngine",
     "torch": "offroad_seg.engines.torch:TorchEngine",
+    "torch-compiled": "offroad_seg.engines.torch:CompiledTorchEngine",
     "tensorrt": "offroad_seg.engines.tensorrt:TensorRtEngine",
     "tensorrt-rtx": "offroad_seg.engines.tensorrt_rtx:TensorRtRtxEngine",
 }
+
+# Another way to run what a bundle has for the other.
+_RUNS_AS = {"torch-compiled": "torch"}
 
 AVAILABLE = "ok"
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
@@ -47,7 +51,7 @@ def choose_backend(bundle: Bundle, backend: str | None = None) -> str:
     if backend is not None:
         if backend not in ENGINES:
             raise InputError(f"there is no back end '{backend}'", mend=f"one of: {', '.join(ENGINES)}")
-        if backend not in manifest.backends:
+        if _RUNS_AS.get(backend, backend) not in manifest.backends:
             raise BundleError(
                 f"this bundle does not run with {backend}, but with {', '.join(manifest.backends)}",
                 where=str(bundle.path),

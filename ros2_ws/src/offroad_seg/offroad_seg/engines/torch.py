@@ -8,13 +8,14 @@ import warnings
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from offroad_seg.engines.base import EngineInfo, EngineOutput, check_input
 from offroad_seg.errors import BundleError, EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from offroad_seg.bundle import Bundle
@@ -71,7 +72,7 @@ class TorchEngine:
         self._device = device
         self._shape = (1, bundle.manifest.input_height, bundle.manifest.input_width, 3)
         self.info = EngineInfo(
-            backend=NAME,
+            backend=self.name,
             version=str(torch.__version__),
             device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
             precision=bundle.manifest.precision,
@@ -118,6 +119,39 @@ class TorchEngine:
             self._module = None
             self._torch.cuda.empty_cache()
         self._module = None
+
+
+class CompiledTorchEngine(TorchEngine):
+    """The same program, compiled by ``torch.compile`` when it is loaded; that takes a minute, and a C++ compiler.
+
+    Args:
+        bundle: A verified bundle with ``model.pt2``.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        threads: As ``TorchEngine``.
+
+    Raises:
+        BundleError: The archive holds a pickle or is damaged.
+        EngineError: torch cannot load or compile the program, or has no such device.
+    """
+
+    name = "torch-compiled"
+
+    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 0) -> None:
+        super().__init__(bundle, device=device, threads=threads)
+        # On a GPU launched as CUDA graphs: the launches of small kernels would take longer than they do.
+        mode = "reduce-overhead" if self._device == "cuda" else "default"
+        self._module = self._torch.compile(self._module, mode=mode, dynamic=False)
+        try:
+            self.infer(np.zeros(self._shape, np.uint8))
+        except EngineError:
+            raise
+        except Exception as error:  # noqa: BLE001 (compilers raise whatever their parts raise)
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise EngineError(
+                f"torch {self._torch.__version__} cannot compile the program: {text}",
+                where=str(bundle.path),
+                mend="install a C++ compiler (g++), or use backend torch",
+            ) from None
 
 
 def check_no_pickle(path: Path) -> None:
