@@ -68,8 +68,8 @@ class Watched(Generic[T]):
         """
         thread = threading.Thread(target=self._run, name=self._what, daemon=True)
         started = time.monotonic()
-        thread.start()
         try:
+            thread.start()  # inside: it waits for the thread, which may already work when Ctrl-C comes
             while not self._done.wait(self._every_s):
                 self._show(time.monotonic() - started)
         except BaseException:
