@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from offroad_seg.ontology import Ontology
     from offroad_seg.replay.frames import BagFrame, Drop
+    from offroad_seg.transforms import Transform
     from offroad_seg.types import Costmap, Perception
 
     U8 = NDArray[np.uint8]
@@ -41,6 +42,7 @@ class FrameRow:
         latency_ms: The whole frame.
         known_share: Share of the costmap's cells that are known, None without a costmap.
         costmap_reason: Why there is no costmap.
+        pose: x and y in metres and heading in radians of the vehicle in the odometry's frame, None where not known.
     """
 
     index: int
@@ -51,6 +53,24 @@ class FrameRow:
     latency_ms: float
     known_share: float | None
     costmap_reason: str = ""
+    pose: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class DropRow:
+    """One image that gave nothing, for the report's timeline.
+
+    Attributes:
+        index: Number of the image in the bag.
+        time_s: Seconds since the first frame; None before there was one.
+        cause: One word.
+        reason: In words.
+    """
+
+    index: int
+    time_s: float | None
+    cause: str
+    reason: str
 
 
 class Changes:
@@ -95,6 +115,7 @@ class Evaluation:
     rows: list[FrameRow] = field(default_factory=list)
     drops: Counter[str] = field(default_factory=Counter)
     drop_reasons: dict[str, str] = field(default_factory=dict)
+    drop_rows: list[DropRow] = field(default_factory=list)
     costmap_reasons: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -126,6 +147,7 @@ class Evaluation:
             latency_ms=perception.timings_ms.get("total", 0.0),
             known_share=self._map(bag_frame, perception),
             costmap_reason=perception.costmap_reason,
+            pose=_pose(bag_frame.odom_T_base),
         )
         self.rows.append(row)
         return row
@@ -134,6 +156,8 @@ class Evaluation:
         """One image that gave nothing."""
         self.drops[drop.cause] += 1
         self.drop_reasons.setdefault(drop.cause, drop.reason)
+        since = None if self._first_ns is None else (drop.stamp_ns - self._first_ns) / 1e9
+        self.drop_rows.append(DropRow(drop.index, since, drop.cause, drop.reason))
 
     def metrics(self) -> dict[str, Any]:
         """Everything under the keys of ``metrics.json`` that does not depend on who ran it."""
@@ -195,6 +219,13 @@ class Evaluation:
             }
             for stage, values in self._latencies.items()
         }
+
+
+def _pose(odom_T_base: Transform | None) -> tuple[float, float, float] | None:
+    if odom_T_base is None:
+        return None
+    x, y = (float(v) for v in odom_T_base.translation_3[:2])
+    return x, y, odom_T_base.roll_pitch_yaw()[2]
 
 
 def _without_numbers(reason: str) -> str:
