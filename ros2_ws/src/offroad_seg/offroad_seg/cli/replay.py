@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.cli.command import Command
+from offroad_seg.cli.replay_source import add_source_arguments, load_pipeline, open_source
 from offroad_seg.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
 
-    from offroad_seg.bundle import Bundle
-    from offroad_seg.replay.frames import FrameSource
-    from offroad_seg.ros.settings import Settings
+    from offroad_seg.cli.replay_source import Opened
+    from offroad_seg.replay.runner import Replay
 
 _EPILOG = """\
 examples:
@@ -32,17 +32,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("bag", type=Path, metavar="BAG", help="a bag folder, .mcap or .db3 file")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     add("--overwrite", action="store_true", help="replace the folder where it is not empty")
-    add("--topic", metavar="T", help="the camera's Image or CompressedImage topic")
-    add("--camera-info", metavar="T", help="its CameraInfo topic")
-    add("--odom", metavar="T", help="the vehicle's Odometry topic")
-    add("--truth", metavar="T", help="true class ids, mono8 (labels_truth beside the image)")
-    add("--true-costmap", metavar="T", help="the world's true OccupancyGrid (/ground_truth/costmap)")
-    add("--base-frame", metavar="F", help="the vehicle's frame (the odometry's child frame, else base_link)")
-    add("--odom-frame", metavar="F", help="the frame to fuse in (the odometry's frame, else odom)")
-    add("--backend", metavar="B", help="back end that runs the bundle (its own)")
-    add("--device", default=None, help="auto, cpu, cuda or cuda:N (auto)")
-    add("--params", action="append", default=[], type=Path, metavar="YAML", help="the node's parameter file")
-    add("--param", action="append", default=[], metavar="NAME=VALUE", help="one of the node's parameters")
+    add_source_arguments(parser)
     add("--via-ros", action="store_true", help="play the bag over DDS into the real node, in another process")
     add(
         "--rate",
@@ -53,87 +43,39 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from offroad_seg.bundle import Bundle
-    from offroad_seg.cli.replay_settings import read_parameters, settings_of
-    from offroad_seg.replay.bag import open_bag
-    from offroad_seg.replay.frames import FrameSource
-    from offroad_seg.replay.topics import choose_topics
     from offroad_seg.resources import check_output
-    from offroad_seg.transforms import camera_mount
 
     if args.rate is not None and (not args.via_ros or not 0 < args.rate <= 100):
         raise InputError(
             "--rate is a factor above 0 and at most 100, and needs --via-ros", where=f"--rate {args.rate}"
         )
     check_output(args.out, overwrite=args.overwrite)
-    values = read_parameters(args.params, args.param)
-    bundle = Bundle.load(args.bundle)
-    with open_bag(args.bag) as bag:
-        topics = choose_topics(
-            bag,
-            image=args.topic,
-            camera_info=args.camera_info,
-            odometry=args.odom,
-            truth=args.truth,
-            grid=args.true_costmap,
-        )
-        settings, _ = settings_of(values)
-        mount = settings.mount()
-        source = FrameSource(
-            bag,
-            topics,
-            base_frame=args.base_frame or values.get("base_frame"),
-            odom_frame=args.odom_frame or values.get("odom_frame"),
-            mount=None if mount is None else camera_mount(*mount),
-        )
-        source.check_calibration()
-        values |= {"base_frame": source.base_frame, "odom_frame": source.odom_frame}
-        if not values.get("costmap_frame") and not source.has_odometry:
-            # Without a pose over time nothing can be fused: each frame is mapped by itself.
-            values["costmap_frame"] = source.base_frame
-        for name, value in (("backend", args.backend), ("device", args.device)):
-            if value is not None:
-                values[name] = value
-        metrics = _replay(args, values, bundle, source)
+    with open_source(args) as opened:
+        metrics = _replay(args, opened)
     print(_summary(metrics, args.out))
     return 0
 
 
-def _replay(
-    args: argparse.Namespace, values: dict[str, Any], bundle: Bundle, source: FrameSource
-) -> dict[str, Any]:
-    from offroad_seg.cli.replay_settings import settings_of
+def _replay(args: argparse.Namespace, opened: Opened) -> dict[str, Any]:
     from offroad_seg.replay.runner import Replay
 
     replay = Replay(
-        source=source,
-        bundle=bundle,
+        source=opened.source,
+        bundle=opened.bundle,
         out=args.out,
         mode="via_ros" if args.via_ros else "offline",
         engine={},
-        settings=values,
+        settings=opened.values,
         overwrite=args.overwrite,
     )
-    if args.via_ros:
-        return _via_ros(args, values, replay)
-    settings, costs = settings_of(values)
-    return _offline(settings, costs, replay)
+    return _via_ros(args, opened.values, replay) if args.via_ros else _offline(opened, replay)
 
 
-def _offline(settings: Settings, costs: dict[str, Any], replay: Any) -> dict[str, Any]:
-    from offroad_seg.pipeline import build_pipeline
+def _offline(opened: Opened, replay: Replay) -> dict[str, Any]:
     from offroad_seg.replay.offline import perceive
-    from offroad_seg.ros.loading import pipeline_settings
 
-    pipeline = build_pipeline(
-        replay.bundle,
-        backend=settings.backend or None,
-        device=settings.device,
-        threads=settings.threads,
-        settings=pipeline_settings(settings, costs),
-    )
+    pipeline = load_pipeline(opened)
     try:
-        pipeline.segmenter.warm_up()
         info = pipeline.segmenter.engine.info
         replay.engine |= {
             "backend": info.backend,
@@ -142,13 +84,12 @@ def _offline(settings: Settings, costs: dict[str, Any], replay: Any) -> dict[str
             "precision": info.precision,
             "providers": " ".join(info.providers),
         }
-        metrics: dict[str, Any] = replay.run(lambda items: perceive(items, pipeline))
+        return replay.run(lambda items: perceive(items, pipeline))
     finally:
         pipeline.close()
-    return metrics
 
 
-def _via_ros(args: argparse.Namespace, values: dict[str, Any], replay: Any) -> dict[str, Any]:
+def _via_ros(args: argparse.Namespace, values: dict[str, Any], replay: Replay) -> dict[str, Any]:
     from importlib.util import find_spec
 
     if find_spec("rclpy") is None:
@@ -161,8 +102,7 @@ def _via_ros(args: argparse.Namespace, values: dict[str, Any], replay: Any) -> d
     with NodeReplay(replay.source, values, args.bundle, rate=args.rate) as node:
         replay.engine = node.engine
         replay.extra = node.extra
-        metrics: dict[str, Any] = replay.run(node.perceive)
-    return metrics
+        return replay.run(node.perceive)
 
 
 def _summary(metrics: dict[str, Any], out: Path) -> str:
