@@ -47,6 +47,11 @@ class BoundaryIoU:
             self.intersection[index] += int(np.count_nonzero(edge_HW & edge_claimed_HW))
             self.union[index] += int(np.count_nonzero(edge_HW | edge_claimed_HW))
 
+    def add(self, other: BoundaryIoU) -> None:
+        """Add the pixels that another one of as many classes has counted."""
+        self.intersection += other.intersection
+        self.union += other.union
+
     def per_class(self) -> list[float | None]:
         """Of each class; None where it neither occurs nor is predicted."""
         return [

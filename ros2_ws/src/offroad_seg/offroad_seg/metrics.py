@@ -23,6 +23,7 @@ All results are JSON safe: None stands where a number is not defined, never NaN.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,6 +145,34 @@ def miou_batch_mean(confusions: Iterable[NDArray[Any]]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+@dataclass(frozen=True)
+class ImageCounts:
+    """All that ``SegmentationMetrics`` needs to know of one image; counts of several images add up exactly.
+
+    Attributes:
+        confusion_NN: As ``ConfusionMatrix.counts``, shape (N, N + 1).
+        calibration: The image's histogram; empty without confidence.
+        boundary: The image's edge zones.
+    """
+
+    confusion_NN: I64
+    calibration: Calibration
+    boundary: BoundaryIoU
+
+
+def count_image(predicted_HW: U8, truth_HW: U8, confidence_HW: U8 | None, n_classes: int) -> ImageCounts:
+    """Count the pixels of one image: uint8 ids and confidence of one shape (H, W).
+
+    Raises:
+        ValueError: The shapes differ, or the truth holds an id that is neither a class nor 255.
+    """
+    counts = ImageCounts(confusion(predicted_HW, truth_HW, n_classes), Calibration(), BoundaryIoU(n_classes))
+    if confidence_HW is not None:
+        counts.calibration.update(confidence_HW, predicted_HW, truth_HW)
+    counts.boundary.update(predicted_HW, truth_HW)
+    return counts
+
+
 class SegmentationMetrics:
     """Everything at once: what ``evaluate`` and ``replay`` put into ``metrics.json``.
 
@@ -167,15 +196,19 @@ class SegmentationMetrics:
         Returns:
             The metrics of this image alone, as ``metrics_from_confusion``.
         """
-        counts = self.matrix.update(predicted_HW, truth_HW)
+        counts = count_image(predicted_HW, truth_HW, confidence_HW, len(self.names))
+        self.add(counts)
+        return metrics_from_confusion(counts.confusion_NN, self.names)
+
+    def add(self, counts: ImageCounts) -> None:
+        """Add one image whose pixels are counted already."""
         if self.images % self.batch_size == 0:
-            self._batches.append(np.zeros_like(counts))
-        self._batches[-1] += counts
+            self._batches.append(np.zeros_like(counts.confusion_NN))
+        self._batches[-1] += counts.confusion_NN
         self.images += 1
-        if confidence_HW is not None:
-            self.calibration.update(confidence_HW, predicted_HW, truth_HW)
-        self.boundary.update(predicted_HW, truth_HW)
-        return metrics_from_confusion(counts, self.names)
+        self.matrix.counts += counts.confusion_NN
+        self.calibration.add(counts.calibration)
+        self.boundary.add(counts.boundary)
 
     def result(self) -> dict[str, Any]:
         """The metrics of all images, under the keys of ``metrics.json``.

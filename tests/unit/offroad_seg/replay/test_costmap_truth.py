@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offroad_seg.replay.costmap_truth import CostmapScore, near, sample
+from offroad_seg.replay.costmap_truth import CostmapScore, compare, near, sample
 from offroad_seg.types import Costmap, GridSpec
 
 
@@ -16,8 +16,8 @@ def costmap(cells, *, x=0.0, y=0.0, resolution=1.0, frame="odom"):
 
 
 def score(truth, found, x=1.5, y=1.0):
-    total = CostmapScore(truth)
-    total.add(found, x, y)
+    total = CostmapScore()
+    total.add(compare(found, truth, x, y))
     return total.result()
 
 
@@ -74,9 +74,9 @@ def test_grids_of_two_frames_are_not_compared_and_that_is_said():
 
 def test_frames_add_up():
     truth = costmap([[0, 100]])
-    total = CostmapScore(truth)
-    total.add(costmap([[0, 0]]), 1.0, 0.5)
-    total.add(costmap([[0, 100]]), 1.0, 0.5)
+    total = CostmapScore()
+    total.add(compare(costmap([[0, 0]]), truth, 1.0, 0.5))
+    total.add(compare(costmap([[0, 100]]), truth, 1.0, 0.5))
     result = total.result()
     assert result["frames"] == 2
     assert result["free_precision"] == pytest.approx(2 / 3)

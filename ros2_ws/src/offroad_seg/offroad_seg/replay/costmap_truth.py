@@ -7,6 +7,7 @@ and whose true cost is known. One cell counts once for each frame in which it is
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,64 +56,79 @@ def near(grid: GridSpec, x: float, y: float, radius: float = SCORED_RANGE_M) -> 
     return result
 
 
-@dataclass
-class CostmapScore:
-    """Counts over all frames.
+def compare(costmap: Costmap, truth: Costmap, x: float, y: float) -> dict[str, Any]:
+    """What one costmap says against the true grid, as counts of cells that add up over frames.
 
     Args:
-        truth: The world's grid, in the frame of the costmaps.
-    """
+        costmap: The grid of one frame.
+        truth: The world's grid.
+        x: Where the vehicle is in their frame, metres.
+        y: The same.
 
-    truth: Costmap
+    Returns:
+        ``cells`` (name → number) and ``abs_error`` (sum over the known cells); or ``skipped``, why there are none.
+    """
+    if costmap.frame_id != truth.frame_id:
+        return {"skipped": f"the costmap is in '{costmap.frame_id}', the truth in '{truth.frame_id}'"}
+    truth_HW, cost_HW = sample(truth, costmap.grid), costmap.cost_HW
+    compared = near(costmap.grid, x, y) & (truth_HW != COST_UNKNOWN)
+    known = compared & (cost_HW != COST_UNKNOWN)
+    free, truly_free = known & (cost_HW < FREE_BELOW), truth_HW < FREE_BELOW
+    lethal, truly_lethal = cost_HW >= LETHAL_FROM, truth_HW >= LETHAL_FROM
+    reach = max(1, round(TOLERANCE_M / costmap.grid.resolution))
+    masks = {
+        "compared": compared,
+        "known": known,
+        "free": free,
+        "free_right": free & truly_free,
+        "free_lethal": free & truly_lethal,
+        "lethal": known & lethal,
+        "lethal_right": known & lethal & _grown(truly_lethal, reach),
+        "true_lethal": known & truly_lethal,
+        "true_lethal_found": known & truly_lethal & _grown(lethal, reach),
+    }
+    difference = cost_HW[known].astype(np.float64) - truth_HW[known]
+    return {
+        "cells": {name: int(np.count_nonzero(mask)) for name, mask in masks.items()},
+        "abs_error": float(np.abs(difference).sum()),
+    }
+
+
+@dataclass
+class CostmapScore:
+    """Counts over all frames."""
+
     frames: int = 0
     skipped: str = ""
-    _n: dict[str, int] = field(default_factory=dict)
+    _n: Counter[str] = field(default_factory=Counter)
     _error: float = 0.0
 
-    def add(self, costmap: Costmap, x: float, y: float) -> None:
-        """Compare one costmap; ``x`` and ``y`` are the vehicle's place in its frame, metres."""
-        if costmap.frame_id != self.truth.frame_id:
-            self.skipped = f"the costmap is in '{costmap.frame_id}', the truth in '{self.truth.frame_id}'"
+    def add(self, compared: dict[str, Any]) -> None:
+        """What ``compare`` gave for one more frame."""
+        if "skipped" in compared:
+            self.skipped = compared["skipped"]
             return
-        truth_HW, cost_HW = sample(self.truth, costmap.grid), costmap.cost_HW
-        compared = near(costmap.grid, x, y) & (truth_HW != COST_UNKNOWN)
-        known = compared & (cost_HW != COST_UNKNOWN)
-        free, truly_free = known & (cost_HW < FREE_BELOW), truth_HW < FREE_BELOW
-        lethal, truly_lethal = cost_HW >= LETHAL_FROM, truth_HW >= LETHAL_FROM
-        reach = max(1, round(TOLERANCE_M / costmap.grid.resolution))
         self.frames += 1
-        self._count("compared", compared)
-        self._count("known", known)
-        self._count("free", free)
-        self._count("free_right", free & truly_free)
-        self._count("free_lethal", free & truly_lethal)
-        self._count("lethal", known & lethal)
-        self._count("lethal_right", known & lethal & _grown(truly_lethal, reach))
-        self._count("true_lethal", known & truly_lethal)
-        self._count("true_lethal_found", known & truly_lethal & _grown(lethal, reach))
-        difference = cost_HW[known].astype(np.float64) - truth_HW[known]
-        self._error += float(np.abs(difference).sum())
+        self._n.update(compared["cells"])
+        self._error += compared["abs_error"]
 
     def result(self) -> dict[str, Any]:
         """The figures under ``costmap`` in ``metrics.json``; None where there is nothing to divide by."""
         n = self._n
         return {
             "frames": self.frames,
-            "cells": n.get("compared", 0),
-            "known_share": _share(n.get("known", 0), n.get("compared", 0)),
-            "free_precision": _share(n.get("free_right", 0), n.get("free", 0)),
-            "lethal_recall": _share(n.get("true_lethal_found", 0), n.get("true_lethal", 0)),
-            "lethal_precision": _share(n.get("lethal_right", 0), n.get("lethal", 0)),
-            "lethal_as_free": _share(n.get("free_lethal", 0), n.get("true_lethal", 0)),
-            "mean_abs_error": _share(self._error, n.get("known", 0)),
+            "cells": n["compared"],
+            "known_share": _share(n["known"], n["compared"]),
+            "free_precision": _share(n["free_right"], n["free"]),
+            "lethal_recall": _share(n["true_lethal_found"], n["true_lethal"]),
+            "lethal_precision": _share(n["lethal_right"], n["lethal"]),
+            "lethal_as_free": _share(n["free_lethal"], n["true_lethal"]),
+            "mean_abs_error": _share(self._error, n["known"]),
             "range_m": SCORED_RANGE_M,
             "free_below": FREE_BELOW,
             "tolerance_m": TOLERANCE_M,
             **({"skipped": self.skipped} if self.skipped else {}),
         }
-
-    def _count(self, name: str, mask: Mask) -> None:
-        self._n[name] = self._n.get(name, 0) + int(np.count_nonzero(mask))
 
 
 def _grown(mask: Mask, cells: int) -> Mask:

@@ -16,7 +16,7 @@ import numpy as np
 from offroad_seg.errors import BagError, CameraError, ImageError, TransformError
 from offroad_seg.replay.calibrations import Calibrations
 from offroad_seg.replay.poses import PoseHistory
-from offroad_seg.replay.topics import TF
+from offroad_seg.replay.topics import TF, camera_name
 from offroad_seg.sensor_messages import camera_from_info, compressed_to_rgb, image_to_rgb, stamp_ns
 from offroad_seg.types import Costmap, Frame, GridSpec
 
@@ -50,6 +50,7 @@ class BagFrame:
         others: The bag's other messages (calibration, poses) that were read since the frame before.
         time_ran_back: The stamps jumped back: whatever was fused belongs to another time.
         no_camera_reason: Why there is no calibration.
+        camera: Name of the camera.
     """
 
     index: int
@@ -62,6 +63,7 @@ class BagFrame:
     others: tuple[BagMessage, ...] = ()
     time_ran_back: bool = False
     no_camera_reason: str = ""
+    camera: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,14 @@ class Drop:
         stamp_ns: Its stamp, or its time of recording where it could not be read.
         cause: One word, for counting.
         reason: In words.
+        camera: Name of the camera.
     """
 
     index: int
     stamp_ns: int
     cause: str
     reason: str
+    camera: str = ""
 
 
 @dataclass
@@ -117,6 +121,7 @@ class FrameSource:
         self._mount = mount
         self._poses = PoseHistory()
         self.tail: list[BagMessage] = []
+        self._camera = camera_name(topics.image.name)
         self._read_statics()
         self._calibrations = Calibrations()
         self._truths: dict[int, BagMessage] = {}
@@ -226,7 +231,7 @@ class FrameSource:
                 return drop
             image_HWC = compressed_to_rgb(decoded) if self.topics.compressed else image_to_rgb(decoded)
         except (ImageError, BagError) as error:
-            return Drop(waiting.index, message.log_time_ns, "bad_image", error.one_line())
+            return Drop(waiting.index, message.log_time_ns, "bad_image", error.one_line(), self._camera)
         frame_id = decoded.header.frame_id.lstrip("/")
         camera, no_camera = self._calibrations.at(stamp, *image_HWC.shape[:2])
         base_T_camera, odom_T_base, reason = self._look_up(frame_id, stamp)
@@ -241,12 +246,15 @@ class FrameSource:
             others=tuple(waiting.others),
             time_ran_back=back,
             no_camera_reason=no_camera,
+            camera=self._camera,
         )
 
     def _order(self, index: int, stamp: int) -> tuple[bool, Drop | None]:
         last = self._last_ns
         if last is not None and last - TIME_RAN_BACK_NS < stamp <= last:
-            return False, Drop(index, stamp, "out_of_order", "its stamp is not newer than the one before")
+            return False, Drop(
+                index, stamp, "out_of_order", "its stamp is not newer than the one before", self._camera
+            )
         self._last_ns = stamp
         return last is not None and stamp <= last, None
 

@@ -37,13 +37,13 @@ def perceive(
         try:
             perception = pipeline.process(item.frame, item.base_T_camera, item.odom_T_base)
         except ImageError as error:
-            yield Drop(item.index, item.frame.stamp_ns, "bad_image", error.one_line())
+            yield Drop(item.index, item.frame.stamp_ns, "bad_image", error.one_line(), item.camera)
             continue
         except EngineError as error:
             failed += 1
             if failed >= MAX_ENGINE_ERRORS:
                 raise
-            yield Drop(item.index, item.frame.stamp_ns, "engine_error", error.one_line())
+            yield Drop(item.index, item.frame.stamp_ns, "engine_error", error.one_line(), item.camera)
             continue
         failed = 0
         yield item, explained(item, perception)

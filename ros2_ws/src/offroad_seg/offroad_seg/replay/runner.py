@@ -17,6 +17,7 @@ from offroad_seg.replay.evaluation import Evaluation
 from offroad_seg.replay.frames import BagFrame, Drop, FrameSource
 from offroad_seg.replay.gallery import Gallery
 from offroad_seg.replay.prefetch import Prefetch
+from offroad_seg.replay.records import FRAMES_NAME, RecordWriter
 from offroad_seg.replay.report import write_report
 from offroad_seg.resources import replacing_folder
 
@@ -58,7 +59,7 @@ class Replay:
     extra: Callable[[], dict[str, Any]] = field(default=dict)
 
     def run(self, perceive: Callable[[Items], Results]) -> dict[str, Any]:
-        """Replay every frame and write ``metrics.json``, ``annotated.mcap`` and ``report.html``.
+        """Replay every frame and write ``metrics.json``, ``frames.jsonl``, ``annotated.mcap`` and ``report.html``.
 
         Returns:
             What stands in ``metrics.json``.
@@ -79,13 +80,15 @@ class Replay:
         if source.topics.grid is not None:
             annotated.copy(list(source.bag.messages([source.topics.grid.name]))[:1])
         started = time.perf_counter()
-        with Prefetch(source.frames) as items:
+        with RecordWriter(folder / FRAMES_NAME) as records, Prefetch(source.frames) as items:
             results = perceive(iter(items))
             for result in progress(results, what="replay", total=count):
                 if isinstance(result, Drop):
                     evaluation.drop(result)
+                    records.append(evaluation.last)
                     continue
                 row = evaluation.add(*result)
+                records.append(evaluation.last)
                 gallery.add(*result, row)
                 annotated.add(*result)
         seconds = time.perf_counter() - started

@@ -59,6 +59,12 @@ class Topics:
         return self.image.msgtype == COMPRESSED
 
 
+def camera_name(topic: str) -> str:
+    """A camera's name, from its image topic: the namespace, else the topic itself."""
+    parts = _TRANSPORTS.sub("", topic).strip("/").split("/")
+    return "/".join(parts[:-1]) or parts[0]
+
+
 def choose_topics(
     bag: Bag,
     *,
