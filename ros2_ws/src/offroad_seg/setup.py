@@ -64,6 +64,7 @@ setup(
             "inspect = offroad_seg.cli.inspect:COMMAND",
             "node = offroad_seg.cli.node:COMMAND",
             "replay = offroad_seg.cli.replay:COMMAND",
+            "view = offroad_seg.cli.view:COMMAND",
         ],
     },
 )

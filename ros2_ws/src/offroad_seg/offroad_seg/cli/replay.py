@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.cli.command import Command
 from offroad_seg.cli.replay_source import add_source_arguments, load_pipeline, open_source
+from offroad_seg.cli.view import add_server_arguments, open_server, shown
 from offroad_seg.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
 
     from offroad_seg.cli.replay_source import Opened
+    from offroad_seg.replay.live_server import LiveServer
     from offroad_seg.replay.runner import Replay
 
 _EPILOG = """\
@@ -33,6 +36,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     add("--overwrite", action="store_true", help="replace the folder where it is not empty")
     add_source_arguments(parser)
+    add("--view", action="store_true", help="show what is replayed in a browser while it runs")
+    add_server_arguments(parser)
     add("--via-ros", action="store_true", help="play the bag over DDS into the real node, in another process")
     add(
         "--rate",
@@ -68,10 +73,14 @@ def _replay(args: argparse.Namespace, opened: Opened) -> dict[str, Any]:
         settings=opened.values,
         overwrite=args.overwrite,
     )
-    return _via_ros(args, opened.values, replay) if args.via_ros else _offline(opened, replay)
+    with ExitStack() as stack:
+        server = stack.enter_context(open_server(args)) if args.view else None
+        if args.via_ros:
+            return _via_ros(args, opened, replay, server)
+        return _offline(opened, replay, server)
 
 
-def _offline(opened: Opened, replay: Replay) -> dict[str, Any]:
+def _offline(opened: Opened, replay: Replay, server: LiveServer | None) -> dict[str, Any]:
     from offroad_seg.replay.offline import perceive
 
     pipeline = load_pipeline(opened)
@@ -84,12 +93,15 @@ def _offline(opened: Opened, replay: Replay) -> dict[str, Any]:
             "precision": info.precision,
             "providers": " ".join(info.providers),
         }
-        return replay.run(lambda items: perceive(items, pipeline))
+        with shown(server, opened, pipeline) as show:
+            return replay.run(lambda items: show(perceive(items, pipeline)))
     finally:
         pipeline.close()
 
 
-def _via_ros(args: argparse.Namespace, values: dict[str, Any], replay: Replay) -> dict[str, Any]:
+def _via_ros(
+    args: argparse.Namespace, opened: Opened, replay: Replay, server: LiveServer | None
+) -> dict[str, Any]:
     from importlib.util import find_spec
 
     if find_spec("rclpy") is None:
@@ -99,10 +111,11 @@ def _via_ros(args: argparse.Namespace, values: dict[str, Any], replay: Replay) -
         )
     from offroad_seg.ros.player import NodeReplay
 
-    with NodeReplay(replay.source, values, args.bundle, rate=args.rate) as node:
+    with NodeReplay(opened.source, opened.values, args.bundle, rate=args.rate) as node:
         replay.engine = node.engine
         replay.extra = node.extra
-        return replay.run(node.perceive)
+        with shown(server, opened, None) as show:
+            return replay.run(lambda items: show(node.perceive(items)))
 
 
 def _summary(metrics: dict[str, Any], out: Path) -> str:

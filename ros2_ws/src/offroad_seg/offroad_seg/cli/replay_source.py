@@ -32,7 +32,7 @@ class Opened:
     values: dict[str, Any]
 
 
-def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+def add_source_arguments(parser: argparse._ActionsContainer) -> None:
     """The options that choose topics, frames, back end and parameters."""
     add = parser.add_argument
     add("--topic", metavar="T", help="the camera's Image or CompressedImage topic")
