@@ -52,6 +52,10 @@ class CameraError(InputError):
     """A camera calibration cannot be used."""
 
 
+class DepthError(InputError):
+    """A depth image is missing or cannot be used."""
+
+
 class ImageError(InputError):
     """An image has the wrong type, size or layout."""
 

@@ -13,7 +13,8 @@ A file in ``config/ontologies/`` or one of the user's own::
 Where masks are pictures, ``palette: [[128, 64, 0]]`` takes the place of ``raw``, and ``ignore_palette`` that of
 ``ignore``; a label set whose masks come both ways gives both. The order of the classes gives their ids. ``cost`` is 0
 (free) to 98, ``lethal``, or ``unknown`` for what never says anything about the ground. ``standing`` marks what rises
-from the ground and hides what lies behind it.
+from the ground and hides what lies behind it; ``soft`` marks ground cover that gives way to a wheel (high grass), whose
+height is no step where depth is known.
 """
 
 from __future__ import annotations
@@ -129,6 +130,14 @@ class Ontology:
         lut = np.zeros(256, np.bool_)
         for c in self.classes:
             lut[c.id] = c.standing
+        return lut
+
+    @cached_property
+    def soft_256(self) -> NDArray[np.bool_]:
+        """Whether each label value is ground cover that gives way, shape (256,)."""
+        lut = np.zeros(256, np.bool_)
+        for c in self.classes:
+            lut[c.id] = c.soft
         return lut
 
     @cached_property

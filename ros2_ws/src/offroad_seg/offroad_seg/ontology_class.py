@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Cost = int | Literal["lethal", "unknown"]
 
-_CLASS_KEYS = {"id", "name", "color", "raw", "palette", "cost", "standing"}
+_CLASS_KEYS = {"id", "name", "color", "raw", "palette", "cost", "standing", "soft"}
 MAX_RAW = 65535
 
 
@@ -31,6 +31,7 @@ class OntologyClass:
         cost: 0–98, ``lethal`` or ``unknown``.
         standing: Rises from the ground and hides what lies behind it.
         palette: RGB colours that mean this class in masks that are pictures; empty where only values do.
+        soft: Gives way to a wheel, as high grass does: its height is no step.
     """
 
     id: int
@@ -40,6 +41,7 @@ class OntologyClass:
     cost: Cost
     standing: bool
     palette: tuple[Color, ...] = ()
+    soft: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data; ``parse_class`` reads it back."""
@@ -51,6 +53,7 @@ class OntologyClass:
             **({"palette": [list(c) for c in self.palette]} if self.palette else {}),
             "cost": self.cost,
             "standing": self.standing,
+            **({"soft": True} if self.soft else {}),
         }
 
 
@@ -115,11 +118,19 @@ def parse_class(index: int, entry: Any, where: str) -> OntologyClass:
             raise OntologyError(
                 f"`{key}` is empty", where=where, mend=f"list the mask's {key} of this class, or leave it out"
             )
-    standing = entry.get("standing", False)
-    if not isinstance(standing, bool):
-        raise OntologyError(f"`standing` is {standing!r}", where=where, mend="write true or false")
+    flags = {key: entry.get(key, False) for key in ("standing", "soft")}
+    for key, value in flags.items():
+        if not isinstance(value, bool):
+            raise OntologyError(f"`{key}` is {value!r}", where=where, mend="write true or false")
+    if all(flags.values()):
+        raise OntologyError(
+            "a class is `standing` or `soft`, not both",
+            where=where,
+            mend="`standing` for what has a place of its own, `soft` for ground cover that gives way",
+        )
     cost_value(entry["cost"], where=where)
-    return OntologyClass(index, name, (color[0], color[1], color[2]), raw, entry["cost"], standing, palette)
+    rgb = (color[0], color[1], color[2])
+    return OntologyClass(index, name, rgb, raw, entry["cost"], flags["standing"], palette, flags["soft"])
 
 
 def parse_raw_values(values: Any, where: str) -> tuple[int, ...]:

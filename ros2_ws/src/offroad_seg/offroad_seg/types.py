@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from offroad_seg.camera import CameraModel
 
     U8 = NDArray[np.uint8]
+    U16 = NDArray[np.uint16]
     I8 = NDArray[np.int8]
     F32 = NDArray[np.float32]
 
 UNLABELLED = 255
 """Label of a pixel or cell that carries no class (vision_msgs: the largest value of the type)."""
+
+OBSTACLE = 253
+"""Label of a cell that its shape alone makes impassable (a step, a steep face, a ditch), whatever its class: lethal."""
 
 OOD_THRESHOLD = 128
 """Value of ``Segmentation.ood_HW`` from which a pixel is unlike what the network was fitted on."""
@@ -41,14 +45,16 @@ class Frame:
         stamp_ns: Time of exposure, nanoseconds.
         frame_id: The camera's optical frame (REP-103: z forward, x right, y down).
         camera: Calibration that fits this image, or None where none is known.
-        depth_HW: float32 z-depth in metres aligned with the image, NaN where invalid (REP-118), or None.
+        depth_HW: z-depth along the optical axis (REP-118), seen from the same camera as the image and of the same
+            field of view, at any resolution: float32 metres, or uint16 millimetres. NaN, infinite, zero and negative
+            values mean "not measured". None where there is no depth.
     """
 
     image_HWC: U8
     stamp_ns: int
     frame_id: str
     camera: CameraModel | None = None
-    depth_HW: F32 | None = None
+    depth_HW: F32 | U16 | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ class GridObservation:
     """What one image says about the ground, in a gravity-aligned frame.
 
     Attributes:
-        labels_HW: uint8 class id for each cell; 255 = nothing known.
+        labels_HW: uint8 class id for each cell; 255 = nothing known; ``OBSTACLE`` = lethal by its shape.
         evidence_HW: float32, 0–1: how much the observation of a cell is worth; 0 where nothing is known.
         grid: Where the cells lie.
         stamp_ns: The image's stamp.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from offroad_seg.mapping.grid import GridSize
     from offroad_seg.mapping.level import GroundView
     from offroad_seg.mapping.occlusion import Edges
+    from offroad_seg.mapping.projector import Depth
     from offroad_seg.ontology import Ontology
     from offroad_seg.transforms import Transform
     from offroad_seg.types import GridSpec, Segmentation
@@ -67,6 +68,8 @@ class GroundPlaneProjector:
     Raises:
         InputError: A number is out of bounds.
     """
+
+    needs_depth = False
 
     def __init__(
         self,
@@ -115,8 +118,12 @@ class GroundPlaneProjector:
         *,
         in_base_frame: bool = False,
         ground_up_3: NDArray[np.float64] | None = None,
+        depth_HW: Depth | None = None,  # noqa: ARG002
     ) -> GridObservation:
-        """See ``Projector.project``. The result's arrays are kept buffers: they last until the next but one call."""
+        """See ``Projector.project``; depth is not looked at.
+
+        The result's arrays are kept buffers: they last until the next but one call.
+        """
         labels_HW, confidence_HW = segmentation.labels_HW, segmentation.confidence_HW
         if labels_HW.shape != (camera.height, camera.width):
             raise CameraError(

@@ -13,9 +13,17 @@ if TYPE_CHECKING:
     from offroad_seg.transforms import Transform
     from offroad_seg.types import GridObservation, Segmentation
 
+    Depth = NDArray[np.float32] | NDArray[np.uint16]
+
 
 class Projector(Protocol):
-    """Turns a segmentation into a grid observation."""
+    """Turns a segmentation into a grid observation.
+
+    Attributes:
+        needs_depth: Whether it maps only frames that have depth.
+    """
+
+    needs_depth: bool
 
     def project(
         self,
@@ -26,6 +34,7 @@ class Projector(Protocol):
         *,
         in_base_frame: bool = False,
         ground_up_3: NDArray[np.float64] | None = None,
+        depth_HW: Depth | None = None,
     ) -> GridObservation:
         """What the image says about the ground around the vehicle.
 
@@ -36,9 +45,11 @@ class Projector(Protocol):
             odom_T_base: Pose of the base at the image's stamp, or None without odometry.
             in_base_frame: Put the grid into the levelled base frame, not into odom. Always so without odometry.
             ground_up_3: The ground's normal in odom (without odometry in the base frame); None is the vertical.
+            depth_HW: As ``Frame.depth_HW``; heeded only by a projector that needs it.
 
         Raises:
             CameraError: The camera does not fit the image.
+            DepthError: Depth is needed, and there is none, or no pixel of it was measured.
             TransformError: The pose leaves no ground to look at.
         """
         ...

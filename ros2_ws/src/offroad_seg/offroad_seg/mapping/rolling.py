@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offroad_seg.errors import InputError, OffroadSegError
+from offroad_seg.mapping.bounds import check_fusion, unlabelled_value
 from offroad_seg.mapping.grid import origin_cell
 from offroad_seg.ontology import cost_value
-from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED, COST_UNKNOWN, Costmap, GridSpec
+from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED, COST_UNKNOWN, OBSTACLE, Costmap, GridSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +45,10 @@ class RollingCostmap:
     A cell that is not seen again goes unknown after ``decay_time × ln(evidence / min_evidence)`` seconds, at the
     latest after ``decay_time × ln(max_evidence / min_evidence)``.
 
+    Several cameras feed one map: each observation names its ``source``. Stamps must not run back within a source;
+    between sources they may, and the older observation then counts as much less as it is older. ``forget`` takes back
+    what a source that has died was the last to say.
+
     Cells are kept in place: a cell of odom has a fixed slot (its index modulo the size), and moving only clears the
     slots of cells that leave.
 
@@ -73,7 +78,7 @@ class RollingCostmap:
         lethal_share: float = 0.25,
         unlabelled_cost: Cost = "unknown",
     ) -> None:
-        _check(decay_time, min_evidence, max_evidence, lethal_share)
+        check_fusion(decay_time, min_evidence, max_evidence, lethal_share)
         self._ontology = ontology
         self._size = size
         self._frame_id = frame_id
@@ -83,14 +88,18 @@ class RollingCostmap:
         self._lethal_share = lethal_share
         self._n_classes = ontology.n_classes
         self._costs_C = [int(c) for c in ontology.costs_256[: self._n_classes]]
-        self._costs_C.append(unlabelled_value(unlabelled_cost))
+        self._costs_C += [unlabelled_value(unlabelled_cost), COST_LETHAL]
+        self._n_channels = len(self._costs_C)
         self._channel_256 = np.full(256, self._n_classes, np.intp)
         self._channel_256[: self._n_classes] = np.arange(self._n_classes)
+        self._channel_256[OBSTACLE] = self._n_classes + 1
         n_cells = size.cells_x * size.cells_y
-        self._evidence_NC = np.zeros((n_cells, self._n_classes + 1), np.float32)
+        self._evidence_NC = np.zeros((n_cells, self._n_channels), np.float32)
         # Evidence as it counts towards being known: lethal evidence several times.
         self._known_N = np.zeros(n_cells, np.float32)
         self._cost_N = np.zeros(n_cells, np.int8)
+        # Which source spoke last of each cell, by its place in ``_newest``.
+        self._source_N = np.zeros(n_cells, np.uint8)
         self._weights_3C = self._weights()
         self.reset()
 
@@ -102,11 +111,28 @@ class RollingCostmap:
         self._cell: tuple[int, int] | None = None
         self._stamp_ns: int | None = None
         self._reference_ns = 0
+        self._newest: dict[str, int] = {}
 
     @property
     def stamp_ns(self) -> int | None:
         """Stamp of the newest observation, or None."""
         return self._stamp_ns
+
+    def newest_ns(self, source: str = "") -> int | None:
+        """Stamp of a source's newest observation, or None."""
+        return self._newest.get(source)
+
+    def forget(self, source: str = "") -> None:
+        """Make unknown, at once, every cell of which this source was the last to say anything.
+
+        For a camera that has died: its sector goes unknown, and so does what it saw before and nobody has seen since.
+        What another source has seen after it stays, and the source may speak again. Unknown sources are no error.
+        """
+        if source not in self._newest:
+            return
+        gone_N = np.flatnonzero(self._source_N == list(self._newest).index(source))
+        self._evidence_NC[gone_N] = 0.0
+        self._known_N[gone_N] = 0.0
 
     def set_class_cost(self, name: str, cost: Cost) -> None:
         """Change what a class costs; what was seen before counts at the new cost at once.
@@ -118,21 +144,29 @@ class RollingCostmap:
         self._weights_3C = self._weights()
         self._refresh(slice(None))
 
-    def update(self, observation: GridObservation, odom_T_base: Transform | None = None) -> Costmap:
+    def update(
+        self, observation: GridObservation, odom_T_base: Transform | None = None, *, source: str = ""
+    ) -> Costmap:
         """Move the window to the vehicle and fuse one observation.
 
         Args:
             observation: Its grid lies on the same whole cells.
-            odom_T_base: Where the vehicle is; None takes the observation's own window.
+            odom_T_base: Where the vehicle was at the observation's stamp; None takes the observation's own window.
+                The window never moves back for an observation that is older than another source's.
+            source: Which camera it comes from, at most 255 different ones.
+
+        Returns:
+            The grid at the stamp of the newest observation of all sources.
 
         Raises:
             InputError: The observation's cells are of another size.
-            OffroadSegError: The observation is older than the newest one: ``reset`` first.
+            OffroadSegError: The observation is older than this source's newest one: ``reset`` first.
         """
         stamp_ns = observation.stamp_ns
-        if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
+        newest_ns = self._newest.get(source)
+        if newest_ns is not None and stamp_ns < newest_ns:
             raise OffroadSegError(
-                f"time runs back by {(self._stamp_ns - stamp_ns) / 1e9:.3f} s",
+                f"time runs back by {(newest_ns - stamp_ns) / 1e9:.3f} s",
                 where="RollingCostmap.update",
                 mend="call reset() when the clock jumps back, and feed frames in the order of their stamps",
             )
@@ -144,10 +178,12 @@ class RollingCostmap:
             cell = origin_cell(observation.grid)
         else:
             cell = origin_cell(self._size.around(*odom_T_base.translation_3[:2].tolist()))
-        scale = self._scale(stamp_ns)
-        self._move(cell)
-        self._stamp_ns = stamp_ns
-        self._add(observation, scale)
+        if self._stamp_ns is None or stamp_ns >= self._stamp_ns:
+            self._scale(stamp_ns)
+            self._move(cell)
+            self._stamp_ns = stamp_ns
+        self._newest[source] = stamp_ns
+        self._add(observation, self._scale(stamp_ns), list(self._newest).index(source))
         return self.costmap()
 
     def costmap(self) -> Costmap:
@@ -183,7 +219,7 @@ class RollingCostmap:
         """What evidence of weight 1 at that time counts in the stored unit; scales the store back when it is large."""
         if self._stamp_ns is None:
             self._reference_ns = stamp_ns
-        scale = math.exp(min((stamp_ns - self._reference_ns) / self._decay_ns, 80.0))
+        scale = math.exp(max(-80.0, min((stamp_ns - self._reference_ns) / self._decay_ns, 80.0)))
         if scale > _MAX_SCALE:
             self._evidence_NC *= np.float32(1.0 / scale)
             self._known_N *= np.float32(1.0 / scale)
@@ -213,15 +249,17 @@ class RollingCostmap:
             evidence_HWC[at] = 0.0
         self._cell = cell
 
-    def _add(self, observation: GridObservation, scale: float) -> None:
+    def _add(self, observation: GridObservation, scale: float, source: int) -> None:
         slots_N, seen_N = self._seen_slots(observation)
         if slots_N.size == 0:
             return
         labels_N = observation.labels_HW.ravel()[seen_N]
         weight_N = observation.evidence_HW.ravel()[seen_N] * np.float32(scale)
         flat = self._evidence_NC.ravel()
-        flat[slots_N * (self._n_classes + 1) + self._channel_256[labels_N]] += weight_N
-        self._refresh(slots_N, limit=self._max_evidence * scale)
+        flat[slots_N * self._n_channels + self._channel_256[labels_N]] += weight_N
+        self._source_N[slots_N] = source
+        assert self._stamp_ns is not None
+        self._refresh(slots_N, limit=self._max_evidence * self._scale(self._stamp_ns))
 
     def _seen_slots(self, observation: GridObservation) -> tuple[Index, Index]:
         """Slots of the cells that were seen and lie in the window, and their flat indices in the observation."""
@@ -275,40 +313,3 @@ class RollingCostmap:
         out[height - sy :, : width - sx] = slots_HW[:sy, sx:]
         out[height - sy :, width - sx :] = slots_HW[:sy, :sx]
         return out
-
-
-def unlabelled_value(cost: Cost) -> int:
-    """The grid value of cells that were seen but carry no label.
-
-    Raises:
-        InputError: It is 0: unknown is never free.
-    """
-    value = cost_value(cost, where="costmap.unlabelled_cost")
-    if value == 0:
-        raise InputError(
-            "cells without a label cannot be free",
-            where="costmap.unlabelled_cost",
-            mend="give 1 to 98, lethal, or unknown",
-        )
-    return value
-
-
-def _check(decay_time: float, min_evidence: float, max_evidence: float, lethal_share: float) -> None:
-    if not (math.isfinite(decay_time) and decay_time > 0):
-        raise InputError(
-            f"decay_time is {decay_time!r}",
-            where="costmap.decay_time",
-            mend="give a positive number of seconds",
-        )
-    if not 0.0 < min_evidence < max_evidence < math.inf:
-        raise InputError(
-            f"min_evidence is {min_evidence!r} and max_evidence {max_evidence!r}",
-            where="costmap.min_evidence, costmap.max_evidence",
-            mend="keep 0 < min_evidence < max_evidence",
-        )
-    if not 0.0 < lethal_share <= 1.0:
-        raise InputError(
-            f"lethal_share is {lethal_share!r}",
-            where="costmap.lethal_share",
-            mend="give a number above 0 up to 1",
-        )

@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import InputError
+from offroad_seg.mapping.bounds import unlabelled_value
 from offroad_seg.mapping.cloud import GroundCloud
+from offroad_seg.mapping.depth_projector import DepthProjector
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.mapping.ground_plane import GroundPlaneProjector
-from offroad_seg.mapping.rolling import RollingCostmap, unlabelled_value
+from offroad_seg.mapping.rolling import RollingCostmap
 from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
 from offroad_seg.types import COST_UNKNOWN
 
 if TYPE_CHECKING:
+    from offroad_seg.mapping.projector import Projector
     from offroad_seg.ontology import Cost, Ontology
+
+PROJECTIONS = ("ground_plane", "depth")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class PipelineSettings:
         slope_time: Seconds over which the vehicle's tilt becomes the ground's (see ``GroundSlope``): 0 takes the
             base frame's plane, infinite the horizontal one.
         slope_uncertainty: Degrees by which the ground may rise or fall against its plane; more trusts far cells less.
+        projection: ``ground_plane``, or ``depth``: frames without depth then give no costmap, never the plane.
+        max_step: With depth: metres by which solid ground may rise or fall at once; more is lethal.
+        max_slope: With depth: degrees by which the ground may be steep; more is lethal.
+        clearance: With depth: metres above the ground that the vehicle needs; what hangs higher does not block.
         shadow: ``ray`` or ``object``: what a standing thing hides (see ``GroundPlaneProjector``).
         min_standing_px: Standing pixels along the ray from which a thing is believed, 1–4.
         costmap_frame: The grid's frame: ``odom_frame`` (fused over time) or ``base_frame`` (each frame by itself).
@@ -62,6 +71,10 @@ class PipelineSettings:
     ground_height: float = 0.0
     slope_time: float = 1.0
     slope_uncertainty: float = 2.0
+    projection: str = "ground_plane"
+    max_step: float = 0.25
+    max_slope: float = 30.0
+    clearance: float = 2.0
     shadow: str = "ray"
     min_standing_px: int = 2
     costmap_frame: str = "odom"
@@ -86,6 +99,12 @@ class PipelineSettings:
                 where="costmap_frame",
                 mend=f"give '{self.odom_frame}' (fused over time) or '{self.base_frame}' (each frame by itself)",
             )
+        if self.projection not in PROJECTIONS:
+            raise InputError(
+                f"projection is '{self.projection}'",
+                where="projection",
+                mend=f"give one of: {', '.join(PROJECTIONS)}",
+            )
         GroundSlope(self.slope_time)
         unlabelled_value(self.unlabelled_cost)
         for name, cost in self.class_cost.items():
@@ -102,12 +121,26 @@ class PipelineSettings:
         """The grid moves with the vehicle, and holds one frame."""
         return self.costmap_frame == self.base_frame
 
-    def projector(self, ontology: Ontology) -> GroundPlaneProjector:
-        """The projector that these settings describe.
+    def projector(self, ontology: Ontology) -> Projector:
+        """The projector that these settings describe, for one camera: it keeps tables of its lens.
 
         Raises:
             InputError: A number is out of bounds.
         """
+        keep_unlabelled = unlabelled_value(self.unlabelled_cost) != COST_UNKNOWN
+        if self.projection == "depth":
+            return DepthProjector(
+                ontology,
+                self._size(),
+                max_range=self.max_range,
+                min_confidence=self.min_confidence,
+                ground_height=self.ground_height,
+                max_step=self.max_step,
+                max_slope=self.max_slope,
+                clearance=self.clearance,
+                min_standing_px=self.min_standing_px,
+                keep_unlabelled=keep_unlabelled,
+            )
         return GroundPlaneProjector(
             ontology,
             self._size(),
@@ -117,7 +150,7 @@ class PipelineSettings:
             slope_uncertainty=self.slope_uncertainty,
             shadow=self.shadow,
             min_standing_px=self.min_standing_px,
-            keep_unlabelled=unlabelled_value(self.unlabelled_cost) != COST_UNKNOWN,
+            keep_unlabelled=keep_unlabelled,
         )
 
     def cloud(self, ontology: Ontology) -> GroundCloud:
