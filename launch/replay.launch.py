@@ -3,6 +3,8 @@
 
     ros2 launch offroad_seg replay.launch.py bundle:=BUNDLE bag:=BAG rviz:=true
 
+The other arguments of perception.launch.py, such as params_file, can be given, too, and reach it.
+
 For figures instead of pictures: offroad-seg replay BUNDLE BAG --out DIR.
 """
 
@@ -33,9 +35,10 @@ ARGUMENTS = {
     "camera_info": ("/camera/camera_info", "topic of their calibration"),
     "odom": ("/odom", "topic of the odometry"),
     "image_transport": ("raw", "raw or compressed"),
-    "rviz": ("false", "open RViz with the costmap and the overlay"),
+    "local_only": ("true", "keep DDS on this machine"),
+    "rviz": ("false", "open RViz"),
 }
-_PASSED_ON = ("bundle", "image", "camera_info", "odom", "image_transport", "rviz")
+_PASSED_ON = ("bundle", "image", "camera_info", "odom", "image_transport", "local_only", "rviz")
 
 
 def generate_launch_description() -> LaunchDescription:
