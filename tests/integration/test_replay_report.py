@@ -36,7 +36,8 @@ def test_scrubbing_changes_every_picture(folder):
         """
         const pictures = () => [...document.querySelectorAll("[data-picture] img:last-of-type")].map((i) => i.src);
         const frame = () => Number(document.body.dataset.frame);
-        const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+        const viewer = document.getElementById("viewer");
+        const press = (key) => viewer.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
         const first = pictures(), steps = [frame()];
         for (const key of ["ArrowRight", "ArrowRight", "ArrowLeft", "End", "ArrowRight", "Home", "PageDown"]) {
           press(key); steps.push(frame());
@@ -169,7 +170,7 @@ def test_a_bag_without_truth_or_costmap_makes_a_report_too(folder):
     found, console = run_in_page(
         folder / "bare" / "report.html",
         """
-        document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "End", bubbles: true}));
+        document.getElementById("viewer").dispatchEvent(new KeyboardEvent("keydown", {key: "End", bubbles: true}));
         return {names: [...document.querySelectorAll("[data-picture]")].map((p) => p.dataset.picture),
                 frame: document.body.dataset.frame, text: document.querySelector(".maps").textContent};
         """,

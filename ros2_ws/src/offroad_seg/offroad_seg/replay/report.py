@@ -3,113 +3,98 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.replay import report_tables as tables
 from offroad_seg.replay.charts import histogram, track
 from offroad_seg.replay.gridview import LETHAL_RGB, STOPS
+from offroad_seg.replay.report_data import as_json, page_data
+from offroad_seg.replay.report_measures import camera_period_ms, gaps_ms, measures
+from offroad_seg.replay.report_verdict import verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from offroad_seg.replay.evaluation import Evaluation, FrameRow
-    from offroad_seg.replay.gallery import Gallery, Pictures
+    from offroad_seg.replay.gallery import Gallery
+
+_CSS = ("report.css", "replay.css")
+_JS = ("page.js", "report.js", "report_map.js")
+_TEMPLATE = "report.html.j2"
 
 
 def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, gallery: Gallery) -> None:
     """Render the report of a finished replay."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import DictLoader, Environment, StrictUndefined
     from markupsafe import Markup
 
     folder = files("offroad_seg.replay") / "templates"
-    css, page_js, js, template = (
-        (folder / name).read_text(encoding="utf-8")
-        for name in ("report.css", "page.js", "report.js", "report.html.j2")
+    texts = {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.is_file()}
+    environment = Environment(
+        loader=DictLoader(texts),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    pictures = gallery.pictures()
-    order = {row.index: number for number, row in enumerate(evaluation.rows)}
-    classes = [{"name": c.name, "color": list(c.color)} for c in evaluation.ontology.classes]
-    present = {name for p in pictures for name in p.uris}
-    latencies = [row.latency_ms for row in evaluation.rows]
+    rows, pictures = evaluation.rows, gallery.pictures()
+    data = page_data(rows, evaluation.drop_rows, gallery, pictures, evaluation.ontology)
+    period = camera_period_ms(rows)
     total = metrics["latency_ms"].get("total", {})
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    html = environment.from_string(template).render(
-        css=Markup(css),  # noqa: S704 – our own files
-        js=Markup(page_js + js),  # noqa: S704
-        data=Markup(_data(evaluation.rows, pictures, order, classes)),  # noqa: S704 – escaped there
+    marks = {q: total[q] for q in ("p50", "p95", "p99") if q in total}
+    html = environment.get_template(_TEMPLATE).render(
+        css=Markup("".join(texts[name] for name in _CSS)),  # noqa: S704 – our own files
+        js=Markup("".join(texts[name] for name in _JS)),  # noqa: S704
+        data=Markup(as_json(data)),  # noqa: S704 – escaped there
         metrics=metrics,
         bag=metrics["bag"],
         bundle=metrics["bundle"],
         engine_line=tables.engine_line(metrics),
-        drive_s=f"{evaluation.rows[-1].time_s:.1f}",
+        drive_s=f"{rows[-1].time_s - rows[0].time_s:.1f}",
+        verdict=verdict(metrics | {"camera_period_ms": period}),
         figures=tables.figures(metrics),
         notes=tables.notes(metrics),
-        has={name: name in present for name in ("truth", "costmap", "true_costmap")},
+        present={name for p in pictures for name in p.uris},
         no_costmap=next(iter(metrics["no_costmap"]), "none came"),
-        classes=classes,
+        classes=data["classes"],
         ramp=_ramp(),
         lethal=f"rgb{LETHAL_RGB}",
-        tracks=[t | {"svg": Markup(t["svg"])} for t in _tracks(evaluation.rows)],  # noqa: S704 – our own SVG
+        tracks=[t | {"svg": Markup(t["svg"])} for t in _tracks(rows, period)],  # noqa: S704 – our own SVG
         shown=len(pictures),
-        worst=_worst(gallery, pictures),
+        drop_marks=data["drops"],
+        worst=data["worst"],
+        has_map=data["map"] is not None,
+        grids=[grid["name"] for grid in data["map"]["grids"]] if data["map"] else [],
+        series=[{"key": s["key"], "name": s["name"]} for s in data["series"]],
         class_columns=tables.class_columns(metrics),
         class_rows=tables.class_rows(metrics, evaluation.ontology),
         matrix=tables.matrix(evaluation),
         latency_title=tables.latency_title(metrics),
-        histogram=Markup(histogram(latencies, "ms", {q: total[q] for q in ("p50", "p95", "p99")})),  # noqa: S704
-        costmap_rows=tables.costmap_rows(metrics),
+        histogram=Markup(histogram([r.latency_ms for r in rows], "ms", marks)),  # noqa: S704
+        tables=tables.sections(metrics),
+        drop_rows=tables.drop_rows(evaluation.drop_rows),
+        drops_left_out=max(0, len(evaluation.drop_rows) - tables.MAX_DROPS),
         identity=tables.identity(metrics),
     )
     path.write_text(html, encoding="utf-8")
 
 
-def _data(
-    rows: list[FrameRow], pictures: list[Pictures], order: dict[int, int], classes: list[dict[str, Any]]
-) -> str:
-    frames = [
-        {
-            "index": p.row.index,
-            "row": order[p.row.index],
-            "time": round(p.row.time_s, 3),
-            "miou": p.row.miou,
-            "latency": round(p.row.latency_ms, 2),
-            "reason": p.row.costmap_reason,
-            "uris": p.uris,
-        }
-        for p in pictures
+def _tracks(rows: Sequence[FrameRow], period_ms: float | None) -> list[dict[str, Any]]:
+    graphs = [
+        (m.key, m.name, m.unit, [m.read(row) for row in rows], m.whole, m.color) for m in measures(period_ms)
     ]
-    text = json.dumps(
-        {"frames": frames, "classes": classes, "rows": [r.index for r in rows]}, ensure_ascii=False
-    )
-    # Inside a script element only these could end it or open a comment.
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _tracks(rows: list[FrameRow]) -> list[dict[str, str]]:
-    wanted: list[tuple[str, list[float | None], bool, str]] = [
-        ("mIoU", [r.miou for r in rows], True, "var(--good)"),
-        ("Confidence", [r.confidence for r in rows], True, "var(--accent)"),
-        ("Labels changed", [r.changed for r in rows], False, "var(--soft)"),
-        ("Costmap known", [r.known_share for r in rows], False, "var(--good)"),
-        ("Latency", [r.latency_ms for r in rows], False, "var(--accent)"),
-    ]
+    graphs.append(("gap", "Frame interval", "ms", gaps_ms(rows), False, "var(--soft)"))
     result = []
-    for name, values, whole, color in wanted:
+    for key, name, unit, values, whole, color in graphs:
         there = [v for v in values if v is not None]
         if not there:
             continue
         low, high = (0.0, 1.0) if whole else (0.0, max(there) or 1.0)
-        unit = f"0 – {high:.0f} ms" if name == "Latency" else f"{100 * low:.0f} – {100 * high:.0f} %"
-        result.append({"name": name, "range": unit, "svg": track(values, low, high, color)})
+        said = f"{high:.0f} ms" if unit == "ms" else f"{100 * high:.0f} %" if unit else f"{high:g}"
+        result.append({"key": key, "name": name, "range": said, "svg": track(values, low, high, color)})
     return result
-
-
-def _worst(gallery: Gallery, pictures: list[Pictures]) -> list[dict[str, Any]]:
-    by_index = {p.row.index: p for p in pictures}
-    found = [by_index[i] for i in gallery.worst() if i in by_index]
-    return [{"index": p.row.index, "miou": p.row.miou, "uri": p.uris["image"]} for p in found]
 
 
 def _ramp() -> str:

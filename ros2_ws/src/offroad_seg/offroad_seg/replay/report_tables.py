@@ -6,11 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     from offroad_seg.ontology import Ontology
-    from offroad_seg.replay.evaluation import Evaluation
+    from offroad_seg.replay.evaluation import DropRow, Evaluation
 
     Metrics = dict[str, Any]
 
@@ -224,3 +226,27 @@ def identity(metrics: Metrics) -> list[tuple[str, str]]:
 def _short(value: object) -> str:
     text = str(value)
     return f"{text[:12]}…" if len(text) == 64 else text
+
+
+MAX_DROPS = 200
+"""Lines of the list of what was dropped."""
+
+
+def drop_rows(drops: Sequence[DropRow]) -> list[dict[str, Any]]:
+    """What gave nothing, and when; at most ``MAX_DROPS``."""
+    return [
+        {
+            "index": d.index,
+            "time_s": d.time_s,
+            "time": "–" if d.time_s is None else f"{d.time_s:.2f} s",
+            "cause": d.cause.replace("_", " "),
+            "reason": d.reason,
+        }
+        for d in drops[:MAX_DROPS]
+    ]
+
+
+def sections(metrics: Metrics) -> list[dict[str, Any]]:
+    """Tables of name, value and meaning, of what this replay has."""
+    found = [("Costmap against the true grid", costmap_rows(metrics))]
+    return [{"title": title, "rows": rows} for title, rows in found if rows]
