@@ -29,10 +29,12 @@ class Viewer:
         url: ``ws://…``.
         topics: What to subscribe to as soon as it is advertised.
         slow: Subscribe, and then read nothing at all.
+        patience_s: Try so long until the server is there.
     """
 
-    def __init__(self, url: str, *topics: str, slow: bool = False) -> None:
+    def __init__(self, url: str, *topics: str, slow: bool = False, patience_s: float = 0.0) -> None:
         self._url, self._topics, self._slow = url, set(topics), slow
+        self._patience_s = patience_s
         self.channels: dict[str, dict[str, Any]] = {}
         self.got: dict[str, list[tuple[int, Any]]] = {}
         self.status: list[dict[str, Any]] = []
@@ -67,6 +69,14 @@ class Viewer:
         return self.got[topic][-1][1]
 
     async def _run(self) -> None:
+        deadline = time.monotonic() + self._patience_s
+        while time.monotonic() < deadline and not self._stop.is_set():
+            try:
+                host, _, port = self._url.removeprefix("ws://").rpartition(":")
+                (await asyncio.open_connection(host, int(port)))[1].close()
+                break
+            except OSError:
+                await asyncio.sleep(0.01)
         try:
             async with (
                 aiohttp.ClientSession() as session,

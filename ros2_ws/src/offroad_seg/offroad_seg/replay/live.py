@@ -16,7 +16,6 @@ from offroad_seg.errors import OffroadSegError
 from offroad_seg.overlay import overlay_image
 from offroad_seg.replay import live_messages as messages
 from offroad_seg.replay.frames import BagFrame, Drop
-from offroad_seg.replay.live_server import camera_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -91,7 +90,7 @@ class LiveView:
             return
         points_HW = (
             self._points(frame, perception)
-            if self._server.wanted(camera_topic(frame.camera, "points"))
+            if self._server.wanted(self._server.topic(frame.camera, "points"))
             else None
         )
         result = perception.segmentation
@@ -102,7 +101,7 @@ class LiveView:
         self._put(_Picture(frame, replace(perception, segmentation=kept, observation=None), points_HW))
 
     def _points(self, frame: BagFrame, perception: Perception) -> NDArray[Any] | None:
-        if self._points_of is None or not self._server.wanted(camera_topic(frame.camera, "points")):
+        if self._points_of is None or not self._server.wanted(self._server.topic(frame.camera, "points")):
             return None
         try:
             points_HW = self._points_of(frame, perception)
@@ -131,8 +130,9 @@ class LiveView:
         at, frame_id, colors = frame.stamp_ns, frame.frame_id, self._ontology.colors_2563
 
         def send(topic: str, make: Callable[[], Any]) -> None:
-            if self._server.wanted(camera_topic(name, topic)):
-                self._server.send(camera_topic(name, topic), make(), at)
+            full = self._server.topic(name, topic)
+            if self._server.wanted(full):
+                self._server.send(full, make(), at)
 
         self._server.send("tf", messages.transforms(self._transforms(bag_frame)), at)
         send("image", lambda: messages.photo(frame.image_HWC, at, frame_id))

@@ -43,18 +43,13 @@ def check_installed() -> None:
         ) from None
 
 
-def camera_topic(camera: str, topic: str) -> str:
-    """The name of one of ``OF_CAMERA`` of a camera."""
-    return f"{camera.strip('/')}/{topic}" if camera.strip("/") else topic
-
-
 class LiveServer:
     """Use as a context manager. ``send`` may be called from any thread and never waits for a viewer.
 
     Args:
         host: Address to listen on; only ``127.0.0.1`` and ``::1`` keep it on this machine.
         port: 0 takes any free one.
-        cameras: Their names; one without a name has its topics at the root.
+        cameras: Their names where there are several; else the topics have no name before them.
 
     Raises:
         InputError: foxglove-sdk is missing, the port is taken, or the address is none of this machine.
@@ -65,17 +60,23 @@ class LiveServer:
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         *,
-        cameras: Sequence[str] = ("",),
+        cameras: Sequence[str] = (),
     ) -> None:
         check_installed()
         import foxglove
         from foxglove import channels
 
+        foxglove.set_log_level("WARNING")
         self.host = host
         self._context = foxglove.Context()
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[Any, int]] = {}
-        kinds = {camera_topic(c, topic): kind for c in cameras for topic, kind in OF_CAMERA.items()}
+        self._cameras = tuple(cameras) if len(cameras) > 1 else ()
+        kinds = {
+            self.topic(camera, topic): kind
+            for camera in self._cameras or ("",)
+            for topic, kind in OF_CAMERA.items()
+        }
         self._channels: dict[str, Any] = {
             topic: getattr(channels, f"{kind}Channel")(f"/{topic}", context=self._context)
             for topic, kind in {**kinds, **OF_VEHICLE}.items()
@@ -86,7 +87,7 @@ class LiveServer:
                 host=host,
                 port=port,
                 context=self._context,
-                message_backlog_size=BACKLOG * len(cameras),
+                message_backlog_size=BACKLOG * max(1, len(self._cameras)),
                 server_listener=_Listener(self._repeat),  # type: ignore[arg-type]
             )
         except (RuntimeError, OverflowError) as error:
@@ -110,6 +111,10 @@ class LiveServer:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    def topic(self, camera: str, topic: str) -> str:
+        """The full name of one of ``OF_CAMERA`` of a camera."""
+        return f"{camera.strip('/')}/{topic}" if camera in self._cameras else topic
 
     def wanted(self, topic: str) -> bool:
         """Whether somebody looks at a topic: what nobody sees is not worked out."""
