@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.cli.command import Command
-from offroad_seg.cli.replay_source import add_source_arguments, load_pipeline, open_source
+from offroad_seg.cli.replay_source import add_source_arguments, load_pipelines, open_source
 from offroad_seg.cli.view import add_server_arguments, open_server, shown
 from offroad_seg.errors import InputError
 
@@ -83,7 +83,8 @@ def _replay(args: argparse.Namespace, opened: Opened) -> dict[str, Any]:
 def _offline(opened: Opened, replay: Replay, server: LiveServer | None) -> dict[str, Any]:
     from offroad_seg.replay.offline import perceive
 
-    pipeline = load_pipeline(opened)
+    pipelines = load_pipelines(opened, opened.source.topics.names)
+    pipeline = next(iter(pipelines.values()))
     try:
         info = pipeline.segmenter.engine.info
         replay.engine |= {
@@ -94,7 +95,7 @@ def _offline(opened: Opened, replay: Replay, server: LiveServer | None) -> dict[
             "providers": " ".join(info.providers),
         }
         with shown(server, opened, pipeline) as show:
-            return replay.run(lambda items: show(perceive(items, pipeline)))
+            return replay.run(lambda items: show(perceive(items, pipelines)))
     finally:
         pipeline.close()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from offroad_seg.bundle import Bundle
     from offroad_seg.pipeline import PerceptionPipeline
@@ -35,10 +35,14 @@ class Opened:
 def add_source_arguments(parser: argparse._ActionsContainer) -> None:
     """The options that choose topics, frames, back end and parameters."""
     add = parser.add_argument
-    add("--topic", metavar="T", help="the camera's Image or CompressedImage topic")
-    add("--camera-info", metavar="T", help="its CameraInfo topic")
+    many: Any = {"action": "append", "default": [], "metavar": "T"}
+    add(
+        "--topic", **many, help="a camera's Image or CompressedImage topic; several times for several cameras"
+    )
+    add("--camera-info", **many, help="its CameraInfo topic, or a calibration file (YAML)")
     add("--odom", metavar="T", help="the vehicle's Odometry topic")
-    add("--truth", metavar="T", help="true class ids, mono8 (labels_truth beside the image)")
+    add("--depth", **many, help="its aligned depth Image (depth beside the image)")
+    add("--truth", **many, help="true class ids, mono8 (labels_truth beside the image), or a folder of masks")
     add("--true-costmap", metavar="T", help="the world's true OccupancyGrid (/ground_truth/costmap)")
     add("--base-frame", metavar="F", help="the vehicle's frame (the odometry's child frame, else base_link)")
     add("--odom-frame", metavar="F", help="the frame to fuse in (the odometry's frame, else odom)")
@@ -71,6 +75,7 @@ def open_source(args: argparse.Namespace) -> Iterator[Opened]:
             camera_info=args.camera_info,
             odometry=args.odom,
             truth=args.truth,
+            depth=args.depth,
             grid=args.true_costmap,
         )
         settings, _ = settings_of(values)
@@ -81,6 +86,7 @@ def open_source(args: argparse.Namespace) -> Iterator[Opened]:
             base_frame=args.base_frame or values.get("base_frame"),
             odom_frame=args.odom_frame or values.get("odom_frame"),
             mount=None if mount is None else camera_mount(*mount),
+            ontology=bundle.ontology,
         )
         source.check_calibration()
         values |= {"base_frame": source.base_frame, "odom_frame": source.odom_frame}
@@ -94,22 +100,32 @@ def open_source(args: argparse.Namespace) -> Iterator[Opened]:
 
 
 def load_pipeline(opened: Opened) -> PerceptionPipeline:
-    """The pipeline with the node's parameters, warmed up; close it.
+    """One pipeline for all frames, with the node's parameters, warmed up; close it.
+
+    Raises:
+        EngineError: The engine cannot run here.
+    """
+    return next(iter(load_pipelines(opened, ("",)).values()))
+
+
+def load_pipelines(opened: Opened, cameras: Sequence[str]) -> dict[str, PerceptionPipeline]:
+    """A pipeline for each camera, which share engine and costmap, warmed up; close one.
 
     Raises:
         EngineError: The engine cannot run here.
     """
     from offroad_seg.cli.replay_settings import settings_of
-    from offroad_seg.pipeline import build_pipeline
+    from offroad_seg.pipeline import build_pipelines
     from offroad_seg.ros.loading import pipeline_settings
 
     settings, costs = settings_of(opened.values)
-    pipeline = build_pipeline(
+    pipelines = build_pipelines(
         opened.bundle,
+        cameras,
         backend=settings.backend or None,
         device=settings.device,
         threads=settings.threads,
         settings=pipeline_settings(settings, costs),
     )
-    pipeline.segmenter.warm_up()
-    return pipeline
+    next(iter(pipelines.values())).segmenter.warm_up()
+    return pipelines

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from offroad_seg.overlay import overlay_image
+from offroad_seg.replay.frames import LOOK_AHEAD_NS
 from offroad_seg.replay.topics import COMPRESSED, GRID, IMAGE
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from offroad_seg.ontology import Ontology
     from offroad_seg.replay.bag import Bag, BagMessage
     from offroad_seg.replay.frames import BagFrame
+    from offroad_seg.replay.topics import Topics
     from offroad_seg.types import Costmap, Perception
 
 JPEG_QUALITY = 85
@@ -35,15 +37,19 @@ class AnnotatedWriter:
         folder: Where ``annotated.mcap`` shall be.
         bag: Gives the types of the messages that are copied.
         ontology: Colours of the overlay.
-        image_topic: The input's topic; the JPEG goes to ``<image_topic>/compressed``.
+        topics: The cameras; a JPEG goes to ``<image topic>/compressed``. The labels of one camera go to ``/labels``,
+            those of several to ``/<camera>/labels``, and so on.
     """
 
-    def __init__(self, folder: Path, bag: Bag, ontology: Ontology, image_topic: str) -> None:
+    def __init__(self, folder: Path, bag: Bag, ontology: Ontology, topics: Topics) -> None:
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
         from rosbags.typesys import Stores, get_typestore
 
         self._folder, self._bag, self._ontology = folder, bag, ontology
-        self._image_topic = image_topic.removesuffix("/compressed") + "/compressed"
+        self._images = {
+            c.name: c.image.name.removesuffix("/compressed") + "/compressed" for c in topics.cameras
+        }
+        self._prefixes = {name: f"/{name}" if len(topics.names) > 1 else "" for name in topics.names}
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._connections: dict[str, Any] = {}
         self._waiting: list[tuple[int, int, str, str, bytes]] = []
@@ -63,19 +69,20 @@ class AnnotatedWriter:
         self.copy(bag_frame.others)
         at, frame, result = bag_frame.message.log_time_ns, bag_frame.frame, perception.segmentation
         header = self._header(frame.stamp_ns, frame.frame_id)
+        image, prefix = self._images[bag_frame.camera], self._prefixes[bag_frame.camera]
         if bag_frame.message.msgtype == COMPRESSED:
-            self._push(at, self._image_topic, COMPRESSED, bag_frame.message.data)
+            self._push(at, image, COMPRESSED, bag_frame.message.data)
         else:
-            self._push_message(at, self._image_topic, self._jpeg(frame.image_HWC, header))
-        self._push_message(at, "/labels", self._mono8(result.labels_HW, header))
-        self._push_message(at, "/confidence", self._mono8(result.confidence_HW, header))
+            self._push_message(at, image, self._jpeg(frame.image_HWC, header))
+        self._push_message(at, f"{prefix}/labels", self._mono8(result.labels_HW, header))
+        self._push_message(at, f"{prefix}/confidence", self._mono8(result.confidence_HW, header))
         overlay = overlay_image(frame.image_HWC, result.labels_HW, self._ontology)
-        self._push_message(at, "/overlay/compressed", self._jpeg(overlay, header))
+        self._push_message(at, f"{prefix}/overlay/compressed", self._jpeg(overlay, header))
         if bag_frame.truth_HW is not None:
-            self._push_message(at, "/labels_truth", self._mono8(bag_frame.truth_HW, header))
+            self._push_message(at, f"{prefix}/labels_truth", self._mono8(bag_frame.truth_HW, header))
         if perception.costmap is not None:
             self._push_message(at, "/costmap", self._grid(perception.costmap))
-        self._flush(at)
+        self._flush(at - LOOK_AHEAD_NS)
 
     def close(self) -> Path:
         """Finish the file; its path."""

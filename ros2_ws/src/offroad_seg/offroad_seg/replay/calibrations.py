@@ -19,9 +19,13 @@ class Calibrations:
     """The newest CameraInfo messages of one camera.
 
     An image takes the one of its own stamp, else the newest before it, else the first that came.
+
+    Args:
+        fixed: One that holds at all times, from a file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fixed: Any = None) -> None:
+        self._fixed = fixed
         self._infos: deque[tuple[int, Any]] = deque(maxlen=_KEPT)
         self._key: tuple[Any, ...] = ()
         self._model: CameraModel | None = None
@@ -43,13 +47,15 @@ class Calibrations:
             height: Its rows.
             width: Its columns.
         """
-        if not self._infos:
-            return None, "no camera_info for this image"
-        before = [info for stamp, info in self._infos if stamp <= at_ns]
-        info = before[-1] if before else self._infos[0][1]
+        info = self._fixed
+        if info is None:
+            if not self._infos:
+                return None, "no camera_info for this image"
+            before = [info for stamp, info in self._infos if stamp <= at_ns]
+            info = before[-1] if before else self._infos[0][1]
         roi = info.roi
         key = (
-            *(height, width, info.height, info.width, info.distortion_model, bytes(info.d), bytes(info.k)),
+            *(height, width, info.height, info.width, info.distortion_model, tuple(info.d), tuple(info.k)),
             *(info.binning_x, info.binning_y, roi.x_offset, roi.y_offset, roi.width, roi.height),
             info.header.frame_id,
         )

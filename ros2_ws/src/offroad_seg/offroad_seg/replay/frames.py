@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from offroad_seg.errors import BagError, CameraError, ImageError, TransformError
-from offroad_seg.replay.calibrations import Calibrations
+from offroad_seg.errors import BagError, ImageError, TransformError
+from offroad_seg.replay.camera_stream import CameraStream
 from offroad_seg.replay.poses import PoseHistory
-from offroad_seg.replay.topics import TF, camera_name
-from offroad_seg.sensor_messages import camera_from_info, compressed_to_rgb, image_to_rgb, stamp_ns
+from offroad_seg.replay.topics import TF
+from offroad_seg.sensor_messages import stamp_ns
 from offroad_seg.types import Costmap, Frame, GridSpec
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from offroad_seg.ontology import Ontology
     from offroad_seg.replay.bag import Bag, BagMessage
     from offroad_seg.replay.topics import Topics
     from offroad_seg.transforms import Transform
 
 LOOK_AHEAD_NS = 500_000_000
 MAX_PENDING = 64
-TIME_RAN_BACK_NS = 1_000_000_000
 TF_TOPICS = ("/tf", "/tf_static")
 
 
@@ -40,7 +40,7 @@ class BagFrame:
     """One image of the bag with all that belongs to it.
 
     Attributes:
-        index: Number of the image message on its topic, from 0.
+        index: Number of the image message among those of all cameras, in the order of the bag, from 0.
         frame: The decoded image.
         message: The image as it lies in the bag.
         base_T_camera: At the image's stamp, or None.
@@ -71,7 +71,7 @@ class Drop:
     """An image that gave no result.
 
     Attributes:
-        index: Number of the image message on its topic.
+        index: Number of the image message among those of all cameras.
         stamp_ns: Its stamp, or its time of recording where it could not be read.
         cause: One word, for counting.
         reason: In words.
@@ -85,15 +85,17 @@ class Drop:
     camera: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Pending:
     index: int
+    stream: CameraStream
     message: BagMessage
+    stamp_ns: int | None
     others: list[BagMessage] = field(default_factory=list)
 
 
 class FrameSource:
-    """Gives the frames of a bag, one after the other.
+    """Gives the frames of a bag, one after the other; those of several cameras in the order of their stamps.
 
     Args:
         bag: The open bag.
@@ -101,6 +103,7 @@ class FrameSource:
         base_frame: The vehicle's frame; None takes the odometry's child frame, else base_link.
         odom_frame: None takes the odometry's frame, else odom.
         mount: ``base_T_camera`` where the bag's transforms shall not be asked.
+        ontology: Reads true masks from files, where ``topics`` names a folder of them.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class FrameSource:
         base_frame: str | None = None,
         odom_frame: str | None = None,
         mount: Transform | None = None,
+        ontology: Ontology | None = None,
     ) -> None:
         self.bag, self.topics = bag, topics
         odometry = bag.first(topics.odometry.name) if topics.odometry else None
@@ -119,45 +123,60 @@ class FrameSource:
         )
         self.odom_frame = odom_frame or (odometry.header.frame_id.lstrip("/") if odometry else "") or "odom"
         self._mount = mount
-        self._poses = PoseHistory()
         self.tail: list[BagMessage] = []
-        self._camera = camera_name(topics.image.name)
-        self._read_statics()
-        self._calibrations = Calibrations()
-        self._truths: dict[int, BagMessage] = {}
-        self._last_ns: int | None = None
+        self._streams = {camera.image.name: CameraStream(bag, camera, ontology) for camera in topics.cameras}
+        self._restart()
 
-    def frames(self) -> Iterator[BagFrame | Drop]:
-        """Every image of the topic, in order."""
-        names = {t.name for t in (self.topics.image, self.topics.camera_info, self.topics.odometry) if t}
-        truth = self.topics.truth.name if self.topics.truth else None
-        names |= {name for name in TF_TOPICS if name in self.bag.topics} | ({truth} if truth else set())
+    def _restart(self) -> None:
+        self._poses = PoseHistory()
+        self._newest_ns: int | None = None
+        for stream in self._streams.values():
+            stream.restart()
+        # Ahead of everything: a bag that was cut out of a longer one may hold them late.
+        for message in self.statics():
+            self._feed(message, self.bag.deserialize(message))
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[BagFrame | Drop]:
+        """The images of the cameras, in order; each call begins anew.
+
+        Args:
+            start: Number of the first image that is given; those before it are read but not decoded.
+            stop: Number of the image before which to end; None for all.
+        """
+        self._restart()
+        streams = list(self._streams.values())
+        names = {name for stream in streams for name in stream.beside()} | set(self._streams)
+        names |= {self.topics.odometry.name} if self.topics.odometry else set()
+        names |= {name for name in TF_TOPICS if name in self.bag.topics}
         pending: deque[_Pending] = deque()
         others: list[BagMessage] = []
         index = 0
         for message in self.bag.messages(names):
-            if message.topic == self.topics.image.name:
-                pending.append(_Pending(index, message, others))
-                others, index = [], index + 1
-            elif message.topic == truth:
-                self._truths[self._stamp(message)] = message
-            else:
+            stream = self._streams.get(message.topic)
+            if stream is not None:
+                if stop is None or index < stop:
+                    pending.append(_Pending(index, stream, message, stream.stamp(message), others))
+                    others, index = [], index + 1
+            elif not any(s.keep(message) for s in streams):
                 decoded = self.bag.deserialize(message)
                 if self._poses.jumps_back(decoded):
                     # What waits belongs to the time before the jump, and so do the poses.
                     while pending:
-                        yield self._release(pending.popleft())
+                        yield from self._release(pending, start)
                     self._poses.clear()
-                    self._calibrations.clear()
+                    for s in streams:
+                        s.calibrations.clear()
                 self._feed(message, decoded)
                 others.append(message)
             while pending and (
                 message.log_time_ns > pending[0].message.log_time_ns + LOOK_AHEAD_NS
                 or len(pending) > MAX_PENDING
             ):
-                yield self._release(pending.popleft())
+                yield from self._release(pending, start)
+            if stop is not None and index >= stop and not pending:
+                break
         while pending:
-            yield self._release(pending.popleft())
+            yield from self._release(pending, start)
         self.tail = others
 
     @property
@@ -192,71 +211,84 @@ class FrameSource:
         return Costmap(cost_HW, grid, message.header.frame_id.lstrip("/"), stamp_ns(message.header))
 
     def check_calibration(self) -> None:
-        """Look at the first CameraInfo before the work begins.
+        """Look at the first CameraInfo of each camera before the work begins.
 
         Raises:
             CameraError: It cannot be used.
         """
-        if self.topics.camera_info is not None:
-            try:
-                camera_from_info(self.bag.first(self.topics.camera_info.name))
-            except CameraError as error:
-                where = ", ".join(w for w in (f"topic {self.topics.camera_info.name}", error.where) if w)
-                mend = f"{error.mend}; or replay without a costmap: --camera-info none"
-                raise CameraError(error.what, where=where, mend=mend.lstrip("; ")) from None
+        for stream in self._streams.values():
+            stream.check_calibration()
 
-    def _read_statics(self) -> None:
-        # Ahead of everything: a bag that was cut out of a longer one may hold them late.
-        for message in self.statics():
-            self._feed(message, self.bag.deserialize(message))
-
-    def _stamp(self, message: BagMessage) -> int:
-        return stamp_ns(self.bag.deserialize(message).header)
+    @property
+    def problems(self) -> list[str]:
+        """What could not be used beside the images, in words."""
+        found = ((s.topics.name, s.problem) for s in self._streams.values())
+        return [f"the depth of camera {name} is not used: {problem}" for name, problem in found if problem]
 
     def _feed(self, message: BagMessage, decoded: Any) -> None:
         if message.msgtype == TF:
             self._poses.add_transforms(decoded.transforms, static=message.topic == "/tf_static")
         elif self.topics.odometry and message.topic == self.topics.odometry.name:
             self._poses.add_odometry(decoded)
-        else:
-            self._calibrations.add(decoded)
+        for stream in self._streams.values():
+            if stream.topics.camera_info and message.topic == stream.topics.camera_info.name:
+                stream.calibrations.add(decoded)
 
-    def _release(self, waiting: _Pending) -> BagFrame | Drop:
-        message = waiting.message
+    def _release(self, pending: deque[_Pending], start: int) -> Iterator[BagFrame | Drop]:
+        """The next image; of several cameras the one whose turn it is by its stamp."""
+        first = waiting = pending[0]
+        if len(self._streams) > 1:
+            # Each camera's own images stay in the order of the bag, so that time that runs back is seen.
+            heads = {p.stream.topics.name: p for p in reversed(pending)}
+            waiting = min(heads.values(), key=lambda p: (p.stamp_ns or 0, p.index))
+        if waiting is not first:
+            waiting.others, first.others = first.others + waiting.others, []
+        pending.remove(waiting)
+        result = self._frame(waiting, decode=waiting.index >= start)
+        if result is not None:
+            yield result
+
+    def _frame(self, waiting: _Pending, *, decode: bool) -> BagFrame | Drop | None:
+        message, stream = waiting.message, waiting.stream
+        name, stamp = stream.topics.name, waiting.stamp_ns
+        back, late = (False, "") if stamp is None else self._order(stream, stamp)
+        if not decode:
+            return None
+        if late:
+            return Drop(waiting.index, stamp or 0, "out_of_order", late, name)
         try:
             decoded = self.bag.deserialize(message)
             stamp = stamp_ns(decoded.header)
-            back, drop = self._order(waiting.index, stamp)
-            if drop:
-                return drop
-            image_HWC = compressed_to_rgb(decoded) if self.topics.compressed else image_to_rgb(decoded)
+            image_HWC = stream.image(decoded)
         except (ImageError, BagError) as error:
-            return Drop(waiting.index, message.log_time_ns, "bad_image", error.one_line(), self._camera)
+            return Drop(waiting.index, message.log_time_ns, "bad_image", error.one_line(), name)
+        size = (image_HWC.shape[0], image_HWC.shape[1])
         frame_id = decoded.header.frame_id.lstrip("/")
-        camera, no_camera = self._calibrations.at(stamp, *image_HWC.shape[:2])
+        camera, no_camera = stream.calibrations.at(stamp, *size)
         base_T_camera, odom_T_base, reason = self._look_up(frame_id, stamp)
         return BagFrame(
             index=waiting.index,
-            frame=Frame(image_HWC, stamp, frame_id, camera),
+            frame=Frame(image_HWC, stamp, frame_id, camera, stream.depth(stamp, size)),
             message=message,
             base_T_camera=base_T_camera,
             odom_T_base=odom_T_base,
             no_pose_reason=reason,
-            truth_HW=self._truth(stamp, image_HWC.shape[:2]),
+            truth_HW=stream.truth(stamp, size),
             others=tuple(waiting.others),
             time_ran_back=back,
             no_camera_reason=no_camera,
-            camera=self._camera,
+            camera=name,
         )
 
-    def _order(self, index: int, stamp: int) -> tuple[bool, Drop | None]:
-        last = self._last_ns
-        if last is not None and last - TIME_RAN_BACK_NS < stamp <= last:
-            return False, Drop(
-                index, stamp, "out_of_order", "its stamp is not newer than the one before", self._camera
-            )
-        self._last_ns = stamp
-        return last is not None and stamp <= last, None
+    def _order(self, stream: CameraStream, stamp: int) -> tuple[bool, str]:
+        back, late = stream.order(stamp, self._newest_ns)
+        if not late:
+            self._newest_ns = stamp
+        if back:
+            for other in self._streams.values():
+                if other is not stream:
+                    other.forget_time()
+        return back, late
 
     def _look_up(self, camera_frame: str, stamp: int) -> tuple[Transform | None, Transform | None, str]:
         base_T_camera, odom_T_base, reasons = self._mount, None, []
@@ -270,20 +302,3 @@ class FrameSource:
         except TransformError as error:
             reasons.append(error.one_line())
         return base_T_camera, odom_T_base, "; ".join(reasons)
-
-    def _truth(self, stamp: int, size: tuple[int, int]) -> NDArray[np.uint8] | None:
-        message = self._truths.pop(stamp, None)
-        for old in [s for s in self._truths if s < stamp]:
-            del self._truths[old]
-        if message is None:
-            return None
-        decoded = self.bag.deserialize(message)
-        truth = np.asarray(decoded.data, np.uint8)
-        if decoded.encoding not in ("mono8", "8UC1") or (decoded.height, decoded.width) != size:
-            raise BagError(
-                f"the truth is {decoded.encoding} {decoded.width}×{decoded.height}, not mono8 {size[1]}×{size[0]}",
-                where=f"topic {message.topic}",
-                mend="record class ids as mono8 at the image's size, or --truth none",
-            )
-        rows: NDArray[np.uint8] = truth.reshape(decoded.height, decoded.step)[:, : decoded.width]
-        return rows

@@ -6,23 +6,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import EngineError, ImageError
+from offroad_seg.pipeline import PerceptionPipeline
 from offroad_seg.replay.frames import BagFrame, Drop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from offroad_seg.pipeline import PerceptionPipeline
     from offroad_seg.types import Perception
 
 MAX_ENGINE_ERRORS = 10
 
 
 def perceive(
-    items: Iterable[BagFrame | Drop], pipeline: PerceptionPipeline
+    items: Iterable[BagFrame | Drop], pipeline: PerceptionPipeline | Mapping[str, PerceptionPipeline]
 ) -> Iterator[tuple[BagFrame, Perception] | Drop]:
     """The result of each frame, in order.
 
-    The arrays of a result are valid until the next but one.
+    The arrays of a result are valid until the next but one of the same camera.
+
+    Args:
+        items: Frames and drops.
+        pipeline: For all frames, or one for each camera by its name.
 
     Raises:
         EngineError: The engine fails on frame after frame.
@@ -33,9 +37,11 @@ def perceive(
             yield item
             continue
         if item.time_ran_back:
-            pipeline.reset()
+            for each in [pipeline] if isinstance(pipeline, PerceptionPipeline) else pipeline.values():
+                each.reset()
+        own = pipeline if isinstance(pipeline, PerceptionPipeline) else pipeline[item.camera]
         try:
-            perception = pipeline.process(item.frame, item.base_T_camera, item.odom_T_base)
+            perception = own.process(item.frame, item.base_T_camera, item.odom_T_base)
         except ImageError as error:
             yield Drop(item.index, item.frame.stamp_ns, "bad_image", error.one_line(), item.camera)
             continue

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offroad_seg.bundle import Bundle
+    from offroad_seg.replay.bag import Topic
     from offroad_seg.types import Perception
 
     Items = Iterable[BagFrame | Drop]
@@ -73,10 +74,10 @@ class Replay:
 
     def _run(self, perceive: Callable[[Items], Results], folder: Path) -> dict[str, Any]:
         source, ontology = self.source, self.bundle.ontology
-        truth, count = source.true_costmap(), source.topics.image.count
-        evaluation = Evaluation(ontology, truth)
+        truth, count = source.true_costmap(), source.topics.images
+        evaluation = Evaluation(ontology, truth, source.topics.names)
         gallery = Gallery(ontology, truth, count, source.odom_frame)
-        annotated = AnnotatedWriter(folder, source.bag, ontology, source.topics.image.name)
+        annotated = AnnotatedWriter(folder, source.bag, ontology, source.topics)
         if source.topics.grid is not None:
             annotated.copy(list(source.bag.messages([source.topics.grid.name]))[:1])
         started = time.perf_counter()
@@ -110,21 +111,23 @@ class Replay:
 
     def _identity(self) -> dict[str, Any]:
         bag, topics, manifest = self.source.bag, self.source.topics, self.bundle.manifest
-        named = {
-            "image": topics.image,
-            "camera_info": topics.camera_info,
-            "odometry": topics.odometry,
-            "truth": topics.truth,
-            "true_costmap": topics.grid,
+        cameras = topics.cameras
+        named: dict[str, list[str | None]] = {
+            "image": [c.image.name for c in cameras],
+            "camera_info": [_name(c.calibration or c.camera_info) for c in cameras],
+            "truth": [_name(c.masks or c.truth) for c in cameras],
+            "depth": [_name(c.depth) for c in cameras],
+            "odometry": [_name(topics.odometry)],
+            "true_costmap": [_name(topics.grid)],
         }
         return {
             "mode": self.mode,
             "bag": {
                 "name": bag.path.name,
-                "topics": {role: topic.name if topic else None for role, topic in named.items()},
+                "topics": {role: ", ".join(n for n in names if n) or None for role, names in named.items()},
                 "messages": bag.message_count,
                 "losses": bag.losses,
-                "notes": list(topics.notes),
+                "notes": [*topics.notes, *self.source.problems],
             },
             "bundle": {
                 "name": manifest.name,
@@ -146,12 +149,17 @@ class Replay:
         }
 
     def _nothing(self, evaluation: Evaluation) -> ImageError:
-        topic = self.source.topics.image
+        topics = self.source.topics
         causes = "; ".join(
             f"{n} × {cause}: {evaluation.drop_reasons[cause]}" for cause, n in evaluation.drops.items()
         )
         return ImageError(
-            f"not one of the {topic.count} images could be used ({causes or 'none could be read'})",
-            where=f"{self.source.bag.path}, topic {topic.name}",
+            f"not one of the {topics.images} images could be used ({causes or 'none could be read'})",
+            where=f"{self.source.bag.path}, topic {topics.image.name}",
             mend="look at the topic's encoding, step and size, or choose another with --topic",
         )
+
+
+def _name(source: Topic | Path | None) -> str | None:
+    """A topic's name, or a file's."""
+    return None if source is None else source.name

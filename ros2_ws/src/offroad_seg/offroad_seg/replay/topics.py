@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import BagError
@@ -17,6 +19,9 @@ CAMERA_INFO, ODOMETRY = "sensor_msgs/msg/CameraInfo", "nav_msgs/msg/Odometry"
 GRID, TF = "nav_msgs/msg/OccupancyGrid", "tf2_msgs/msg/TFMessage"
 NONE = "none"
 """Given as a topic, it says that there is none, whatever the bag holds."""
+GUESS = "guess"
+"""Given as a topic, it stands for not giving one."""
+_DEPTHS = ("depth", "depth/image", "depth/image_rect", "depth/image_raw", "aligned_depth_to_color/image_raw")
 
 # Images that are not what a camera sees.
 _NO_PICTURE = re.compile(
@@ -34,29 +39,78 @@ _TRANSPORTS = re.compile(r"/(compressed|ffmpeg|theora|zstd)$")
 
 
 @dataclass(frozen=True)
-class Topics:
-    """The topics that a replay reads; None where the bag has none.
+class CameraTopics:
+    """The topics of one camera; None where the bag has none.
 
     Attributes:
+        name: The camera's name in the results.
         image: Image or CompressedImage.
         camera_info: Its calibration.
-        odometry: The vehicle's pose.
         truth: True class ids of each image (mono8), for scoring.
-        grid: The world's true costmap, for scoring.
-        notes: What was guessed among several, in words.
+        depth: Depth aligned with the image.
+        calibration: A calibration file that holds in place of ``camera_info``.
+        masks: A folder of true masks that holds in place of ``truth``.
     """
 
+    name: str
     image: Topic
     camera_info: Topic | None
-    odometry: Topic | None
     truth: Topic | None
-    grid: Topic | None
-    notes: tuple[str, ...] = ()
+    depth: Topic | None = None
+    calibration: Path | None = None
+    masks: Path | None = None
 
     @property
     def compressed(self) -> bool:
         """Whether the images are JPEG or PNG."""
         return self.image.msgtype == COMPRESSED
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics that a replay reads; None where the bag has none.
+
+    Attributes:
+        cameras: At least one.
+        odometry: The vehicle's pose.
+        grid: The world's true costmap, for scoring.
+        notes: What was guessed among several, in words.
+    """
+
+    cameras: tuple[CameraTopics, ...]
+    odometry: Topic | None
+    grid: Topic | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def image(self) -> Topic:
+        """The first camera's image topic."""
+        return self.cameras[0].image
+
+    @property
+    def camera_info(self) -> Topic | None:
+        """The first camera's calibration."""
+        return self.cameras[0].camera_info
+
+    @property
+    def truth(self) -> Topic | None:
+        """The first camera's true labels."""
+        return self.cameras[0].truth
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the first camera's images are JPEG or PNG."""
+        return self.cameras[0].compressed
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the cameras."""
+        return tuple(camera.name for camera in self.cameras)
+
+    @property
+    def images(self) -> int:
+        """Number of image messages of all cameras."""
+        return sum(camera.image.count for camera in self.cameras)
 
 
 def camera_name(topic: str) -> str:
@@ -65,38 +119,113 @@ def camera_name(topic: str) -> str:
     return "/".join(parts[:-1]) or parts[0]
 
 
+Names = str | Sequence[str] | None
+"""One topic, one for each camera, or None to guess."""
+
+
 def choose_topics(
     bag: Bag,
     *,
-    image: str | None = None,
-    camera_info: str | None = None,
+    image: Names = None,
+    camera_info: Names = None,
     odometry: str | None = None,
-    truth: str | None = None,
+    truth: Names = None,
     grid: str | None = None,
+    depth: Names = None,
 ) -> Topics:
-    """Find the topics; ``none`` switches one off, None guesses.
+    """Find the topics; ``none`` switches one off, None and ``guess`` guess.
+
+    What belongs to a camera is given in the order of the cameras. ``camera_info`` may be a calibration file (YAML),
+    ``truth`` a folder of masks.
 
     Raises:
         BagError: A topic that was asked for is not there, has another type or no messages, or there is no image
             topic to guess; the message lists those that there are.
     """
     notes: list[str] = []
-    picture = _named(bag, image, (IMAGE, COMPRESSED), "--topic") if image else _guess_image(bag, notes)
-    assert picture is not None
-    if picture.count == 0:
-        raise BagError(f"topic {picture.name} has no messages", where=str(bag.path), mend=_image_list(bag))
+    wanted = _listed(image)
+    pictures = [_named(bag, name, (IMAGE, COMPRESSED), "--topic") for name in wanted]
+    if not wanted:
+        pictures = [_guess_image(bag, notes)]
+    names = _camera_names([p.name for p in pictures if p is not None])
+    per_camera = [
+        _for_each(values, len(pictures), option)
+        for values, option in ((camera_info, "--camera-info"), (truth, "--truth"), (depth, "--depth"))
+    ]
+    cameras = []
+    for name, picture, info, mask, deep in zip(names, pictures, *per_camera):  # noqa: B905 – all are as many
+        assert picture is not None
+        if picture.count == 0:
+            raise BagError(
+                f"topic {picture.name} has no messages", where=str(bag.path), mend=_image_list(bag)
+            )
+        cameras.append(_camera(bag, name, picture, info, mask, deep, notes))
     return Topics(
-        image=picture,
-        camera_info=_find(
-            bag, camera_info, CAMERA_INFO, "--camera-info", _near(picture, "camera_info"), notes
-        ),
+        cameras=tuple(cameras),
         odometry=_find(
             bag, odometry, ODOMETRY, "--odom", ["/odom", "/odometry", "/odometry/filtered"], notes
         ),
-        truth=_find(bag, truth, IMAGE, "--truth", _near(picture, "labels_truth"), notes, only_wanted=True),
         grid=_find(bag, grid, GRID, "--true-costmap", ["/ground_truth/costmap"], notes, only_wanted=True),
         notes=tuple(notes),
     )
+
+
+def _camera(
+    bag: Bag,
+    name: str,
+    picture: Topic,
+    info: str | None,
+    truth: str | None,
+    depth: str | None,
+    notes: list[str],
+) -> CameraTopics:
+    calibration = Path(info) if info is not None and Path(info).suffix in (".yaml", ".yml") else None
+    masks = Path(truth) if truth is not None and Path(truth).is_dir() else None
+    beside = [c for wanted in _DEPTHS for c in _near(picture, wanted)]
+    return CameraTopics(
+        name=name,
+        image=picture,
+        camera_info=None
+        if calibration
+        else _find(bag, info, CAMERA_INFO, "--camera-info", _near(picture, "camera_info"), notes),
+        truth=None
+        if masks
+        else _find(bag, truth, IMAGE, "--truth", _near(picture, "labels_truth"), notes, only_wanted=True),
+        depth=_find(bag, depth, IMAGE, "--depth", beside, notes, only_wanted=True),
+        calibration=calibration,
+        masks=masks,
+    )
+
+
+def _listed(values: Names) -> list[str]:
+    return [] if values is None else [values] if isinstance(values, str) else list(values)
+
+
+def _for_each(values: Names, cameras: int, option: str) -> list[str | None]:
+    """One value for each camera, None to guess."""
+    listed = _listed(values)
+    if listed == [NONE]:
+        listed = [NONE] * cameras
+    if not listed:
+        return [None] * cameras
+    if len(listed) != cameras:
+        raise BagError(
+            f"{len(listed)} × {option} for {cameras} cameras",
+            where=option,
+            mend=f"give {option} once for each --topic, in their order; `guess` guesses, `none` leaves it out",
+        )
+    return [None if value == GUESS else value for value in listed]
+
+
+def _camera_names(topics: list[str]) -> list[str]:
+    """A name for each camera that no other has."""
+    for repeated in topics:
+        if topics.count(repeated) > 1:
+            raise BagError(f"topic {repeated} is given twice", where="--topic", mend="give each camera once")
+    short = [camera_name(topic) for topic in topics]
+    if len(set(short)) == len(short):
+        return short
+    return [_TRANSPORTS.sub("", topic).strip("/") for topic in topics]
 
 
 def _named(bag: Bag, name: str, msgtypes: tuple[str, ...], option: str) -> Topic | None:
