@@ -22,6 +22,7 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -74,6 +75,7 @@ class ReadyBundle:
 
     ontology: Ontology
     letterbox: Letterbox
+    manifest = SimpleNamespace(ood=None)
 
 
 def measure(width: int, height: int, frames: int, *, moving: bool) -> dict[str, Any]:
