@@ -4,8 +4,8 @@
     python benchmarks/host_work.py --out benchmarks/results/host_work.json
 
 From an Image message to filled messages: labels, confidence, overlay, points, camera_info_out, costmap, costmap_raw.
-All but the engine, whose answer is there at once, and DDS. The vehicle moves and leans between frames. The two take turns,
-so that whatever else runs on the machine disturbs both.
+All but the engine, whose answer is there at once, and DDS. The vehicle moves and leans between frames. The two take
+turns, so that whatever else runs on the machine disturbs both.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class OurNode:
         if RawCostmap is not None:
             messages.append(raw_costmap_message(costmap, RawCostmap))
         lap()
-        laps = [1e3 * (after - before) for before, after in zip(clock[:-1], clock[1:], strict=True)]
+        laps = [1e3 * (after - before) for before, after in zip(clock, clock[1:])]  # noqa: B905, RUF007 – one less
         inside = {name: perception.timings_ms[name] for name in ("letterbox", "restore", "project", "fuse")}
         # What the pipeline does between its stages counts for `fuse`, the last of them.
         inside["fuse"] += laps[1] - perception.timings_ms["engine"] - sum(inside.values())
