@@ -64,8 +64,7 @@ def uri(data: bytes, kind: str) -> str:
 def picture_of(text: str) -> U8:
     """Back from a data URI to an OpenCV picture."""
     data = np.frombuffer(base64.b64decode(text.partition(",")[2]), np.uint8)
-    picture: U8 = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    return picture
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), np.uint8)
 
 
 def shrunk(name: str, text: str, area: int) -> str:

@@ -224,6 +224,9 @@ def identity(metrics: Metrics) -> list[tuple[str, str]]:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, dict):
+        # A whole recipe says too much here; the manifest has it.
+        return str(value.get("name", f"({len(value)} settings)"))
     text = str(value)
     return f"{text[:12]}…" if len(text) == 64 else text
 

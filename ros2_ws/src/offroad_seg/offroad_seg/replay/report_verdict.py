@@ -40,7 +40,7 @@ class Result:
         """What passes and what fails."""
         c = self.check
         more, less = ("at most", "above") if c.bad >= c.good else ("at least", "below")
-        passes = f"{more} {said(c.good, c.unit)}" if c.good else "none"
+        passes = f"{more} {said(c.good, c.unit)}" if c.good else "should be none"
         fails = "" if c.bad == NEVER else f", fails {less} {said(c.bad, c.unit)}" if c.bad != c.good else ""
         return passes + fails
 
