@@ -23,6 +23,8 @@ _EPILOG = """\
 examples:
   offroad-seg replay BUNDLE drive.mcap --out result
   offroad-seg replay BUNDLE drive --topic /front/image_raw/compressed --params config/perception.yaml --out result
+  offroad-seg replay BUNDLE drive --topic /left/image_raw --topic /right/image_raw --out result
+  offroad-seg replay BUNDLE drive.mcap --out result --resume
   offroad-seg replay BUNDLE drive --via-ros --rate 1 --out result
 
 Topics that are not given are guessed and named in the report; `none` as a topic leaves it out.
@@ -35,6 +37,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("bag", type=Path, metavar="BAG", help="a bag folder, .mcap or .db3 file")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     add("--overwrite", action="store_true", help="replace the folder where it is not empty")
+    add("--resume", action="store_true", help="go on with a replay to this folder that was broken off")
     add_source_arguments(parser)
     add("--view", action="store_true", help="show what is replayed in a browser while it runs")
     add_server_arguments(parser)
@@ -54,6 +57,10 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError(
             "--rate is a factor above 0 and at most 100, and needs --via-ros", where=f"--rate {args.rate}"
         )
+    if args.via_ros and args.resume:
+        raise InputError("--resume goes without --via-ros: what the node has fused is not kept")
+    if args.via_ros and (len(args.topic) > 1 or any(_is_file(word) for word in args.camera_info)):
+        raise InputError("--via-ros plays one camera, with the bag's own camera_info", where="--topic")
     check_output(args.out, overwrite=args.overwrite)
     with open_source(args) as opened:
         metrics = _replay(args, opened)
@@ -77,11 +84,15 @@ def _replay(args: argparse.Namespace, opened: Opened) -> dict[str, Any]:
         server = stack.enter_context(open_server(args)) if args.view else None
         if args.via_ros:
             return _via_ros(args, opened, replay, server)
-        return _offline(opened, replay, server)
+        return _offline(args, opened, replay, server)
 
 
-def _offline(opened: Opened, replay: Replay, server: LiveServer | None) -> dict[str, Any]:
+def _offline(
+    args: argparse.Namespace, opened: Opened, replay: Replay, server: LiveServer | None
+) -> dict[str, Any]:
+    from offroad_seg.cli.replay_resume import identity_of, say_kept, say_resumed
     from offroad_seg.replay.offline import perceive
+    from offroad_seg.replay.resume import partial_run, spooled
 
     pipelines = load_pipelines(opened, opened.source.topics.names)
     pipeline = next(iter(pipelines.values()))
@@ -94,8 +105,19 @@ def _offline(opened: Opened, replay: Replay, server: LiveServer | None) -> dict[
             "precision": info.precision,
             "providers": " ".join(info.providers),
         }
-        with shown(server, opened, pipeline) as show:
-            return replay.run(lambda items: show(perceive(items, pipelines)))
+        identity = identity_of(opened, replay.engine)
+        with (
+            partial_run(args.out, identity, resume=args.resume, overwrite=args.overwrite) as spool,
+            shown(server, opened, pipeline) as show,
+        ):
+            say_resumed(args, len(spool))
+            run = spooled(pipelines, spool, lambda items: perceive(items, pipelines))
+            return replay.run(lambda items: show(run(items)))
+    except InputError:
+        raise
+    except BaseException:
+        say_kept(args)
+        raise
     finally:
         pipeline.close()
 
@@ -117,6 +139,10 @@ def _via_ros(
         replay.extra = node.extra
         with shown(server, opened, None) as show:
             return replay.run(lambda items: show(node.perceive(items)))
+
+
+def _is_file(word: str) -> bool:
+    return Path(word).suffix in (".yaml", ".yml")
 
 
 def _summary(metrics: dict[str, Any], out: Path) -> str:
