@@ -115,11 +115,25 @@ def test_a_backend_that_is_not_there_fails_configure(client):
     assert client.set_parameter("backend", "").successful
 
 
-def test_an_impossible_transition_does_not_end_the_node(client):
-    with pytest.raises(TimeoutError):  # rclpy raises in the service and never answers
-        client.change_state(ACTIVATE, timeout_s=0.5)
-    assert client.state() == "unconfigured"
-    assert client.change_state(CONFIGURE)
+IMPOSSIBLE = {
+    "unconfigured": (ACTIVATE, DEACTIVATE, CLEANUP),
+    "inactive": (CONFIGURE, DEACTIVATE),
+    "active": (CONFIGURE, ACTIVATE, CLEANUP),
+}
+
+
+def test_every_impossible_transition_is_answered_with_no_and_changes_nothing(client, node):
+    """rclpy itself raises in the service and never answers."""
+    for state, possible in (("unconfigured", CONFIGURE), ("inactive", ACTIVATE), ("active", DEACTIVATE)):
+        assert client.state() == state
+        for transition in (*IMPOSSIBLE[state], 250):
+            assert not client.change_state(transition, timeout_s=2.0)
+            assert client.state() == state
+        assert client.change_state(possible)
+    assert (
+        "transition 3 refused: the node is unconfigured; possible: configure, shutdown"
+        in node.log.read_text()
+    )
 
 
 def test_deactivate_declares_the_costmap_unknown(client, image):

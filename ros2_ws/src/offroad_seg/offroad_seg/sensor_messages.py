@@ -149,22 +149,39 @@ def compressed_to_rgb(msg: CompressedImageLike) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def check_depth(msg: ImageLike) -> None:
+    """Whether an Image can be a depth image at all: what shows without converting it.
+
+    Raises:
+        ImageError: As ``depth_to_metres``.
+    """
+    if msg.encoding not in _DEPTH:
+        mend = f"publish one of: {', '.join(_DEPTH)}"
+        raise ImageError(f"depth encoding '{msg.encoding}' is not accepted", where="encoding", mend=mend)
+    _layout(msg, np.dtype(_DEPTH[msg.encoding][0]).itemsize)
+
+
+def depth_samples(msg: ImageLike) -> NDArray[Any]:
+    """A depth image as it is: float32 metres (32FC1) or uint16 millimetres (16UC1), shape (H, W).
+
+    It is a view of the message's own bytes where its rows are tight and its byte order is this machine's.
+
+    Raises:
+        ImageError: As ``depth_to_metres``.
+    """
+    check_depth(msg)
+    dtype, _ = _DEPTH[msg.encoding]
+    return _rows(msg, np.dtype(dtype).itemsize, dtype)
+
+
 def depth_to_metres(msg: ImageLike) -> NDArray[np.float32]:
     """A depth image (32FC1 metres or 16UC1 millimetres) as float32 metres, shape (H, W), NaN where invalid.
 
     Raises:
         ImageError: Another encoding, or size, ``step`` and data length do not agree.
     """
-    if msg.encoding not in _DEPTH:
-        raise ImageError(
-            f"depth encoding '{msg.encoding}' is not accepted",
-            where="encoding",
-            mend=f"publish one of: {', '.join(_DEPTH)}",
-        )
-    dtype, unit = _DEPTH[msg.encoding]
-    samples = _rows(msg, np.dtype(dtype).itemsize, dtype)
-    depth = samples.astype(np.float32)
-    depth *= np.float32(unit)
+    depth = depth_samples(msg).astype(np.float32)
+    depth *= np.float32(_DEPTH[msg.encoding][1])
     # REP-118: 0 (integers), NaN and infinities carry no measurement that a projector could use.
     depth[~np.isfinite(depth) | (depth <= 0)] = np.nan
     return depth

@@ -9,7 +9,8 @@ import yaml
 
 from offroad_seg.errors import InputError
 from offroad_seg.pipeline import PipelineSettings
-from offroad_seg.ros.settings import RULES, Settings, check_cost, check_value
+from offroad_seg.ros.rules import check_cost, check_value
+from offroad_seg.ros.settings import RULES, Settings, mount_rule
 
 
 def test_every_parameter_has_a_default_that_is_allowed_and_a_description():

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import InputError
-from offroad_seg.ros.settings import COST_PREFIX, RULES, Settings, check_cost, check_value
+from offroad_seg.ros.rules import COST_PREFIX, check_cost, check_value
+from offroad_seg.ros.settings import RULES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,15 +23,16 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def gpu_memory_error(
-    error: BaseException, *, where: str, memory: GpuMemory | None = None
+    error: BaseException, *, where: str, memory: GpuMemory | None = None, doing: str = "building"
 ) -> GpuMemoryError | None:
-    """The error to raise where a build failed because a GPU's memory ran out.
+    """The error to raise where something failed because a GPU's memory ran out.
 
     None where that was not the reason, or where the error says it already.
 
     Args:
         error: What the builder raised.
-        where: What was being built.
+        where: What was being built or run.
+        doing: Which of the two.
         memory: The GPU's; None asks the driver.
     """
     if isinstance(error, GpuMemoryError):
@@ -41,7 +42,7 @@ def gpu_memory_error(
         return None
     known = memory or gpu_free()
     return out_of_memory(
-        "the GPU's memory ran out while building",
+        f"the GPU's memory ran out while {doing}",
         _asked_bytes(text),
         None if known is None else (int(known.free * _MIB), int(known.total * _MIB)),
         where=where,

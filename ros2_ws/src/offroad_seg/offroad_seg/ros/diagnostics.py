@@ -18,10 +18,21 @@ if TYPE_CHECKING:
     from offroad_seg.ros.statistics import Statistics
 
 COMPONENTS = ("node", "camera", "inference", "costmap")
+"""What is told with one camera; with several, each of them is a component ``camera <name>``."""
 
 # Which component a dropped frame is told under; the rest is the camera's.
-_COSTMAP_DROPS = ("no_transform", "bad_transform", "bad_camera_info", "invalid_grid", "no_costmap", "revoked")
-_INFERENCE_DROPS = ("engine_error", "internal_error")
+_COSTMAP_DROPS = (
+    *("no_transform", "bad_transform", "bad_camera_info", "no_depth", "bad_depth"),
+    *("invalid_grid", "no_costmap", "revoked"),
+)
+_INFERENCE_DROPS = ("engine_error", "internal_error", "gpu_memory")
+
+
+def component_names(cameras: tuple[str, ...]) -> tuple[str, ...]:
+    """The components with these cameras (their plain names; none = one camera)."""
+    if not cameras:
+        return COMPONENTS
+    return ("node", *(f"camera {name}" for name in cameras), "inference", "costmap")
 
 
 def diagnostics_message(
@@ -30,7 +41,7 @@ def diagnostics_message(
     """One DiagnosticStatus for each component; ``values`` holds component → key → value."""
     array = DiagnosticArray()
     array.header.stamp = time_message(now_ns)
-    for component in COMPONENTS:
+    for component in health.components:
         level, message = health.summary(component)
         array.status.append(
             DiagnosticStatus(
@@ -42,6 +53,15 @@ def diagnostics_message(
             )
         )
     return array
+
+
+def diagnostic_values(statistics: Statistics, cameras: Mapping[str, Statistics]) -> dict[str, dict[str, str]]:
+    """Component → key → value; ``cameras`` has the statistics of each of several cameras, by its component."""
+    values = statistics_values(statistics)
+    for component, own in cameras.items():
+        # One after the other: what is the camera's own, what became of its frames in the network and in the grid.
+        values[component] = {k: v for part in statistics_values(own).values() for k, v in part.items()}
+    return values
 
 
 def statistics_values(statistics: Statistics) -> dict[str, dict[str, str]]:

@@ -4,13 +4,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from offroad_seg.errors import CameraError, EngineError, ImageError, OffroadSegError, TransformError
+from offroad_seg.errors import (
+    CameraError,
+    EngineError,
+    GpuMemoryError,
+    ImageError,
+    OffroadSegError,
+    TransformError,
+)
 from offroad_seg.mapping.doubt import ood_share
+from offroad_seg.pipeline import NO_DEPTH
+from offroad_seg.ros.depth import samples_for
 from offroad_seg.ros.health import Level
 from offroad_seg.ros.stamp_guard import age_problem
 from offroad_seg.sensor_messages import compressed_to_rgb, image_to_rgb, stamp_ns
@@ -20,12 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offroad_seg.camera import CameraModel
-    from offroad_seg.pipeline import PerceptionPipeline
-    from offroad_seg.ros.camera_info import CalibrationCache
-    from offroad_seg.ros.health import Health
-    from offroad_seg.ros.outputs import Outputs
+    from offroad_seg.ros.camera_source import CameraSource, Captured
+    from offroad_seg.ros.outputs import GridOutputs
+    from offroad_seg.ros.rig import Rig
     from offroad_seg.ros.settings import Settings
-    from offroad_seg.ros.statistics import Statistics
     from offroad_seg.ros.transform_source import Poses, TransformSource
     from offroad_seg.segmenter import NetworkSegmentation
     from offroad_seg.types import Segmentation
@@ -36,18 +43,23 @@ MAX_ENGINE_ERRORS = 10
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the processor works with."""
+    """What the processor works with.
 
-    pipeline: PerceptionPipeline
-    calibration: CalibrationCache
+    Attributes:
+        rig: Engine, costmap and pipelines.
+        transforms: Poses at a stamp.
+        grid: Where the costmap goes.
+        now_ns: ROS time.
+        mapped: Told which camera gave a costmap.
+        give_up: Told why the node must stop, and whether that is an error of the node, not of its input.
+    """
+
+    rig: Rig
     transforms: TransformSource
-    outputs: Outputs
-    health: Health
-    statistics: Statistics
+    grid: GridOutputs
     now_ns: Callable[[], int]
-    warn: Callable[[str, str], None]
-    costmap_published: Callable[[], None]
-    give_up: Callable[[str], None]
+    mapped: Callable[[CameraSource], None]
+    give_up: Callable[[str, bool], None]
 
 
 class FrameProcessor:
@@ -56,6 +68,9 @@ class FrameProcessor:
     Args:
         around: The parts of the node that it works with.
         settings: Replaced whole when a dynamic parameter changes.
+
+    Attributes:
+        longest_s: How long a frame takes, s; a long one is slowly forgotten.
     """
 
     def __init__(self, around: Surroundings, settings: Settings) -> None:
@@ -63,142 +78,176 @@ class FrameProcessor:
         self._around = around
         self._engine_errors = 0
         self._generation = 0
-        self.longest_s = 0.0
+        self.longest_s = around.rig.warm_up_s
 
     def forget(self) -> None:
-        """Time ran back: nothing that is still being worked on may be published."""
+        """Time ran back, or the node stops: nothing that is still being worked on may be published."""
         self._generation += 1
 
-    def reset(self) -> None:
-        """Clear the fused costmap; in the worker's thread."""
-        self._around.pipeline.reset()
-
-    def process(self, message: Any) -> None:
+    def process(self, captured: Captured) -> None:
         """All of one frame."""
         started = time.monotonic()
-        generation = self._generation
+        generation, revocations = self._generation, self._around.grid.revocations
+        camera, header = captured.camera, captured.message.header
         try:
-            frame = self._frame(message)
+            frame = self._frame(camera, captured.message)
             if frame is None:
                 return
-            segmentation = self._segment(frame)
+            segmentation = self._segment(camera, frame)
             if segmentation is None or generation != self._generation:
                 return
-            outputs = self._around.outputs
-            outputs.publish_segmentation(frame, segmentation, message.header)
+            camera.outputs.publish_segmentation(frame, segmentation, header)
             height, width = segmentation.labels_HW.shape
-            calibration = self._around.calibration
-            outputs.nav.publish_camera_info(lambda: calibration.scaled_info(height, width, message.header))
-            self._around.statistics.event("labels")
-            self._map(frame, segmentation, generation, message.header)
+            camera.outputs.nav.publish_camera_info(
+                lambda: camera.calibration.scaled_info(height, width, header)
+            )
+            camera.report.event("labels")
+            located = self._located(captured, frame)
+            if located is not None and generation == self._generation:
+                self._map(camera, *located, segmentation, revocations, header)
         finally:
             took_s = time.monotonic() - started
-            # Slowly forgets a long frame, such as the first one.
             self.longest_s = max(took_s, 0.9 * self.longest_s)
-            self._around.statistics.sample("total_ms", 1e3 * took_s)
+            camera.report.sample("total_ms", 1e3 * took_s)
 
-    def _frame(self, message: Any) -> Frame | None:
+    def _frame(self, camera: CameraSource, message: Any) -> Frame | None:
         stamp = stamp_ns(message.header)
         if problem := age_problem(stamp, self._around.now_ns(), self.settings.max_age):
-            self._drop("camera", *problem)
+            camera.report.drop("camera", *problem)
             return None
         started = time.monotonic()
         try:
             image = image_to_rgb(message) if hasattr(message, "encoding") else compressed_to_rgb(message)
         except ImageError as error:
-            self._drop("camera", "bad_image", error.one_line())
+            camera.report.drop("camera", "bad_image", error.one_line())
             return None
-        self._around.health.clear("camera", "bad_image", "too_old", "from_future")
-        camera = self._camera(*image.shape[:2])
-        self._around.statistics.sample("decode_ms", 1e3 * (time.monotonic() - started))
-        return Frame(image, stamp, message.header.frame_id, camera)
+        camera.report.clear("camera", "bad_image", "too_old", "from_future")
+        model = self._calibration(camera, *image.shape[:2])
+        camera.report.sample("decode_ms", 1e3 * (time.monotonic() - started))
+        return Frame(image, stamp, message.header.frame_id, model)
 
-    def _camera(self, height: int, width: int) -> CameraModel | None:
+    def _calibration(self, camera: CameraSource, height: int, width: int) -> CameraModel | None:
         try:
-            camera = self._around.calibration.model(height, width)
+            model = camera.calibration.model(height, width)
         except CameraError as error:
-            self._drop("costmap", "bad_camera_info", error.one_line())
+            camera.report.drop("costmap", "bad_camera_info", error.one_line())
             return None
-        self._around.health.clear("costmap", "bad_camera_info")
-        return camera
+        camera.report.clear("costmap", "bad_camera_info")
+        return model
 
-    def _segment(self, frame: Frame) -> NetworkSegmentation | None:
-        started = time.monotonic()
+    def _segment(self, camera: CameraSource, frame: Frame) -> NetworkSegmentation | None:
+        report, started = camera.report, time.monotonic()
+
+        def short_of_memory(reason: str) -> None:
+            text = f"{reason}; its memory is freed, and the frame tried once more"
+            report.drop("inference", "gpu_memory", text)
+
         try:
-            segmentation = self._around.pipeline.segmenter.segment(frame)
-        except EngineError as error:
-            self._engine_errors += 1
-            self._drop("inference", "engine_error", error.one_line(), Level.ERROR)
-            if self._engine_errors >= MAX_ENGINE_ERRORS:
-                self._engine_errors = 0
-                self._around.give_up(f"{MAX_ENGINE_ERRORS} frames in a row failed: {error.one_line()}")
+            segmentation = self._around.rig.segment(camera.name, frame, short_of_memory)
+        except GpuMemoryError as error:
+            report.drop("inference", "gpu_memory", error.one_line(), Level.ERROR)
+            self._around.give_up(error.one_line(), True)
             return None
+        except EngineError as error:
+            report.drop("inference", "engine_error", error.one_line(), Level.ERROR)
+            self._count_error(error.one_line())
+            return None
+        except Exception as error:
+            self._count_error(f"{type(error).__name__}: {error}")
+            raise
         self._engine_errors = 0
-        self._around.health.clear("inference", "engine_error", "internal_error")
-        self._around.statistics.sample("segment_ms", 1e3 * (time.monotonic() - started))
-        self._around.statistics.sample("mean_confidence", segmentation.mean_confidence)
+        report.clear("inference")
+        report.sample("segment_ms", 1e3 * (time.monotonic() - started))
+        report.sample("mean_confidence", segmentation.mean_confidence)
         share = ood_share(segmentation.network or segmentation)
         if share is not None:
-            self._around.statistics.sample("ood_share", share)
+            report.sample("ood_share", share)
         return segmentation
 
-    def _map(self, frame: Frame, segmentation: Segmentation, generation: int, header: Any) -> None:
-        if frame.camera is None or (poses := self._poses(frame)) is None:
-            return
+    def _count_error(self, reason: str) -> None:
+        self._engine_errors += 1
+        if self._engine_errors >= MAX_ENGINE_ERRORS:
+            self._engine_errors = 0
+            self._around.give_up(f"{MAX_ENGINE_ERRORS} frames in a row failed: {reason}", False)
+
+    def _located(self, captured: Captured, frame: Frame) -> tuple[Frame, Poses] | None:
+        """The frame with its depth, where that is asked for, and where it was taken; None if something is missing."""
+        camera = captured.camera
+        if frame.camera is None or (poses := self._poses(camera, frame)) is None:
+            return None
+        if captured.depth is None:
+            return frame, poses
+        message = camera.depth.wait(captured.depth, self.settings.tf_timeout)
+        if message is None:
+            reason = f"no depth image within {self.settings.depth_tolerance:g} s of the image's stamp"
+            camera.report.drop("costmap", "no_depth", reason)
+            return None
+        camera.report.clear("costmap", "no_depth")
         try:
-            perception = self._around.pipeline.map(
-                frame, segmentation, poses.base_T_camera, poses.odom_T_base
-            )
-            self._publish_points(frame, segmentation, poses, header)
+            return replace(frame, depth_HW=samples_for(message, frame)), poses
+        except ImageError as error:
+            camera.report.drop("costmap", "bad_depth", error.one_line())
+            return None
+
+    def _map(
+        self,
+        camera: CameraSource,
+        frame: Frame,
+        poses: Poses,
+        segmentation: Segmentation,
+        revocations: int,
+        header: Any,
+    ) -> None:
+        report = camera.report
+        try:
+            perception = camera.pipeline.map(frame, segmentation, poses.base_T_camera, poses.odom_T_base)
+            self._publish_points(camera, frame, segmentation, poses, header)
         except OffroadSegError as error:
-            self._drop("costmap", "no_costmap", error.one_line())
+            report.drop("costmap", "no_costmap", error.one_line())
             return
         for stage, milliseconds in perception.timings_ms.items():
-            self._around.statistics.sample(f"{stage}_ms", milliseconds)
+            report.sample(f"{stage}_ms", milliseconds)
         costmap = perception.costmap
         if costmap is None:
-            self._drop("costmap", "no_costmap", perception.costmap_reason)
-            return
-        if generation != self._generation:
+            reason = perception.costmap_reason
+            report.drop("costmap", "bad_depth" if reason.startswith(NO_DEPTH) else "no_costmap", reason)
             return
         try:
-            published = self._around.outputs.publish_costmap(costmap)
+            published = self._around.grid.publish(costmap, revocations)
         except ValueError as error:
-            self._drop("costmap", "invalid_grid", str(error), Level.ERROR)
+            report.drop("costmap", "invalid_grid", str(error), Level.ERROR)
             return
         if not published:
-            self._around.statistics.drop("revoked", "the costmap came after everything was declared unknown")
+            report.count("revoked", "the costmap came after everything was declared unknown")
             return
-        self._around.costmap_published()
-        self._around.health.clear("costmap")
-        self._around.statistics.event("costmap")
-        self._around.statistics.sample("unknown_share", float(np.mean(costmap.cost_HW == COST_UNKNOWN)))
+        self._around.mapped(camera)
+        report.clear("costmap")
+        report.event("costmap")
+        report.sample("unknown_share", float(np.mean(costmap.cost_HW == COST_UNKNOWN)))
 
-    def _publish_points(self, frame: Frame, segmentation: Segmentation, poses: Poses, header: Any) -> None:
-        nav = self._around.outputs.nav
+    def _publish_points(
+        self, camera: CameraSource, frame: Frame, segmentation: Segmentation, poses: Poses, header: Any
+    ) -> None:
+        nav = camera.outputs.nav
         if not nav.wants_points:
             return
         started = time.monotonic()
-        points_HW = self._around.pipeline.points(frame, segmentation, poses.base_T_camera, poses.odom_T_base)
+        points_HW = camera.pipeline.points(frame, segmentation, poses.base_T_camera, poses.odom_T_base)
         if points_HW is not None:
             nav.publish_points(points_HW, header)
-            self._around.statistics.sample("points_ms", 1e3 * (time.monotonic() - started))
+            camera.report.sample("points_ms", 1e3 * (time.monotonic() - started))
 
-    def _poses(self, frame: Frame) -> Poses | None:
+    def _poses(self, camera: CameraSource, frame: Frame) -> Poses | None:
         started = time.monotonic()
+        transforms = self._around.transforms
         try:
-            poses = self._around.transforms.poses(frame.frame_id, frame.stamp_ns, self.settings.tf_timeout)
+            poses = transforms.poses(frame.frame_id, frame.stamp_ns, self.settings.tf_timeout, camera.name)
         except TransformError as error:
-            self._drop("costmap", "no_transform", error.one_line())
+            camera.report.drop("costmap", "no_transform", error.one_line())
             return None
-        self._around.health.clear("costmap", "no_transform")
-        self._around.statistics.sample("tf_wait_ms", 1e3 * (time.monotonic() - started))
-        newest = self._around.transforms.newest_ns()
+        camera.report.clear("costmap", "no_transform")
+        camera.report.sample("tf_wait_ms", 1e3 * (time.monotonic() - started))
+        newest = transforms.newest_ns()
         if newest is not None:
-            self._around.statistics.sample("tf_age_ms", (self._around.now_ns() - newest) / 1e6)
+            camera.report.sample("tf_age_ms", (self._around.now_ns() - newest) / 1e6)
         return poses
-
-    def _drop(self, component: str, cause: str, reason: str, level: Level = Level.WARN) -> None:
-        self._around.statistics.drop(cause, reason)
-        self._around.health.set(component, cause, level, reason)
-        self._around.warn(cause, f"{component}: {reason}")

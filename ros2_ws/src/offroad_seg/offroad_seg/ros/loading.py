@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offroad_seg.bundle import Bundle
+from offroad_seg.engines.registry import load_engine
 from offroad_seg.errors import BundleError
 from offroad_seg.grouping import Grouping
-from offroad_seg.pipeline import PerceptionPipeline, PipelineSettings, build_pipeline
+from offroad_seg.pipeline import PipelineSettings, build_pipelines
+from offroad_seg.ros.rig import Rig
 from offroad_seg.types import COST_LETHAL, COST_UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offroad_seg.ontology import Cost, Ontology
+    from offroad_seg.pipeline import PerceptionPipeline
     from offroad_seg.ros.settings import Settings
 
 
-def load_pipeline(settings: Settings, costs_of: Callable[[Ontology], dict[str, Cost]]) -> PerceptionPipeline:
+def load_rig(settings: Settings, costs_of: Callable[[Ontology], dict[str, Cost]]) -> Rig:
     """Load and verify the bundle, load its engine, run it once.
 
     Args:
@@ -37,21 +40,25 @@ def load_pipeline(settings: Settings, costs_of: Callable[[Ontology], dict[str, C
             where="parameter bundle",
             mend="bundle:=FOLDER; offroad-seg export CHECKPOINT --height H --width W --out FOLDER makes one",
         )
-    settings.mount()  # a mount without its height is said before the engine loads
+    for camera in settings.camera_names:
+        settings.mount(camera)  # a mount without its height is said before the engine loads
     bundle = Bundle.load(Path(settings.bundle).expanduser())
-    pipeline = build_pipeline(
+    backend, device, threads = settings.backend or None, settings.device, settings.threads
+    pipelines = build_pipelines(
         bundle,
-        backend=settings.backend or None,
-        device=settings.device,
-        threads=settings.threads,
+        settings.camera_names,
+        backend=backend,
+        device=device,
+        threads=threads,
         settings=pipeline_settings(settings, costs_of(bundle.ontology)),
     )
+    rig = Rig(pipelines, lambda: load_engine(bundle, backend, device, threads))
     try:
-        pipeline.segmenter.warm_up()
+        rig.warm_up()
     except BaseException:
-        pipeline.close()
+        rig.close()
         raise
-    return pipeline
+    return rig
 
 
 def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> PipelineSettings:
@@ -78,6 +85,7 @@ def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> Pipeli
         heed_ood=settings.ood_action == "unknown",
         output_size=settings.size_of_labels,
         rotation=settings.camera_rotation,
+        projection=settings.projection,
     )
 
 

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the node in a process of its own and ends cleanly on SIGINT and SIGTERM, with exit status 0."""
+"""Runs the node in a process of its own and ends cleanly on SIGINT and SIGTERM, with exit status 0.
+
+If something hangs then, it ends all the same, in bounded time and with status 1: see ``ending.py``.
+"""
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import OffroadSegError
 from offroad_seg.ros.dds import use_large_image_profile
+from offroad_seg.ros.ending import Ending, end_now
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
 
     from rclpy.executors import Executor
@@ -44,33 +47,31 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     from offroad_seg.ros.node import PerceptionNode
 
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: object) -> None:
-        stop.set()
-
     # rclpy's own handlers tear the context down under a running callback.
     rclpy.init(
         args=list(arguments) if arguments is not None else None,
         signal_handler_options=SignalHandlerOptions.NO,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    ending = Ending()
     executor = SingleThreadedExecutor()
     node: PerceptionNode | None = None
+    ended_well = True
     try:
         node = PerceptionNode()
         executor.add_node(node)
-        _spin(node, executor, stop)
+        _spin(node, executor, ending.asked)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        ending.ignore_signals()
         if node is not None:
-            node.close()
+            ended_well = node.close()
         executor.shutdown()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+    if not ended_well:
+        # Python would wait for the library in which the network's thread hangs.
+        end_now("the network hangs: the process ends without it")
+    ending.done()
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from offroad_seg.ros.cloud_message import CloudWriter
-from offroad_seg.ros.messages import raw_costmap_message, time_message
+from offroad_seg.ros.messages import time_message
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rclpy.qos import QoSProfile
 
-    from offroad_seg.types import Costmap
+RAW_COSTMAP: Any = RawCostmap
+"""nav2_msgs/Costmap, or None where it is not installed."""
 
 MISSING = tuple(
     f"{package}: {topic} is off"
@@ -43,26 +44,26 @@ MISSING = tuple(
 
 
 class NavOutputs:
-    """Publishes ``label_info``, ``camera_info_out``, ``points`` and ``costmap_raw``.
+    """Publishes ``label_info``, ``camera_info_out`` and ``points`` of one camera.
 
     Args:
         node: The lifecycle node that owns the publishers.
+        prefix: Goes before the topics' names.
         newest: QoS of what goes with images.
         latched: QoS of what a late joiner must still get.
     """
 
-    def __init__(self, node: Any, newest: QoSProfile, latched: QoSProfile) -> None:
+    def __init__(self, node: Any, prefix: str, newest: QoSProfile, latched: QoSProfile) -> None:
         self._node = node
         make = node.create_lifecycle_publisher
-        self._camera_info = make(CameraInfo, "camera_info_out", newest)
-        self._points = make(PointCloud2, "points", newest)
-        self._label_info = None if LabelInfo is None else make(LabelInfo, "label_info", latched)
-        self._raw = None if RawCostmap is None else make(RawCostmap, "costmap_raw", latched)
+        self._camera_info = make(CameraInfo, f"{prefix}camera_info_out", newest)
+        self._points = make(PointCloud2, f"{prefix}points", newest)
+        self._label_info = None if LabelInfo is None else make(LabelInfo, f"{prefix}label_info", latched)
         self._cloud = CloudWriter()
 
     def destroy(self) -> None:
         """Remove the publishers."""
-        for publisher in (self._camera_info, self._points, self._label_info, self._raw):
+        for publisher in (self._camera_info, self._points, self._label_info):
             if publisher is not None:
                 self._node.destroy_lifecycle_publisher(publisher)
 
@@ -96,8 +97,3 @@ class NavOutputs:
     def publish_points(self, points_HW: NDArray[np.void], header: Any) -> None:
         """The organised cloud of one image, with that image's header."""
         self._points.publish(self._cloud.message(points_HW, header))
-
-    def publish_raw(self, costmap: Costmap) -> None:
-        """The fused grid in Nav2's own units."""
-        if self._raw is not None:
-            self._raw.publish(raw_costmap_message(costmap, RawCostmap))

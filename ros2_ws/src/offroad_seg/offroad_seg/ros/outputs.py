@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's publishers. What nobody listens to is not worked out, except the costmap, which is latched."""
+"""The publishers of labels and their like, a set for each camera, and of the one costmap.
+
+What nobody listens to is not worked out, except the costmap, which is latched.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from sensor_msgs.msg import Image
 
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.overlay import overlay_image
-from offroad_seg.ros.messages import ImageWriter, grid_message
-from offroad_seg.ros.nav_outputs import NavOutputs
+from offroad_seg.ros.messages import ImageWriter, grid_message, raw_costmap_message
+from offroad_seg.ros.nav_outputs import RAW_COSTMAP, NavOutputs
 from offroad_seg.types import COST_UNKNOWN, Costmap
 
 if TYPE_CHECKING:
@@ -42,13 +45,14 @@ LATCHED_QOS = QoSProfile(
 )
 
 
-class Outputs:
-    """Publishes labels, confidence, overlay and costmap, and what Nav2 takes beside them.
+class ImageOutputs:
+    """Publishes labels, confidence and overlay of one camera, and what Nav2 takes beside them.
 
     Args:
         node: The lifecycle node that owns the publishers.
+        camera: Namespace of the topics; empty for the node's own.
         ontology: For the overlay's colours.
-        settings: Size and frame of the costmap.
+        settings: The parameters.
         grouping: Merges classes in ``labels``; None leaves them.
 
     Attributes:
@@ -56,26 +60,27 @@ class Outputs:
     """
 
     def __init__(
-        self, node: Any, ontology: Ontology, settings: Settings, grouping: Grouping | None = None
+        self,
+        node: Any,
+        camera: str,
+        ontology: Ontology,
+        settings: Settings,
+        grouping: Grouping | None = None,
     ) -> None:
         self._node, self._ontology, self._settings, self._grouping = node, ontology, settings, grouping
-        self.nav = NavOutputs(node, IMAGE_QOS, LATCHED_QOS)
+        prefix = f"{camera}/" if camera else ""
+        self.nav = NavOutputs(node, prefix, IMAGE_QOS, LATCHED_QOS)
         overrides = QoSOverridingOptions.with_default_policies()
         make = node.create_lifecycle_publisher
-        self._labels = make(Image, "labels", IMAGE_QOS, qos_overriding_options=overrides)
-        self._confidence = make(Image, "confidence", IMAGE_QOS, qos_overriding_options=overrides)
-        self._overlay = make(Image, "overlay", IMAGE_QOS, qos_overriding_options=overrides)
-        self._costmap = make(OccupancyGrid, "costmap", LATCHED_QOS)
+        self._labels = make(Image, f"{prefix}labels", IMAGE_QOS, qos_overriding_options=overrides)
+        self._confidence = make(Image, f"{prefix}confidence", IMAGE_QOS, qos_overriding_options=overrides)
+        self._overlay = make(Image, f"{prefix}overlay", IMAGE_QOS, qos_overriding_options=overrides)
         self._writers = {name: ImageWriter("mono8") for name in ("labels", "confidence")}
         self._overlay_writer = ImageWriter("rgb8")
-        self._lock = threading.Lock()
-        self._latest: Costmap | None = None
-        self._known = False
-        self._revoked_ns = -1
 
     def destroy(self) -> None:
-        """Remove the publishers; the latched costmap goes with them."""
-        for publisher in (self._labels, self._confidence, self._overlay, self._costmap):
+        """Remove the publishers."""
+        for publisher in (self._labels, self._confidence, self._overlay):
             self._node.destroy_lifecycle_publisher(publisher)
         self.nav.destroy()
 
@@ -97,18 +102,50 @@ class Outputs:
             picture = overlay_image(_as_seen(frame, segmentation), segmentation.labels_HW, self._ontology)
             self._overlay.publish(self._overlay_writer.message(picture, header))
 
-    def publish_costmap(self, costmap: Costmap) -> bool:
-        """The fused grid; False if everything up to its stamp was declared unknown meanwhile.
+
+class GridOutputs:
+    """Publishes the costmap, as OccupancyGrid and in Nav2's own units; safe to use from two threads.
+
+    Args:
+        node: The lifecycle node that owns the publishers.
+        settings: Size and frame of the costmap.
+    """
+
+    def __init__(self, node: Any, settings: Settings) -> None:
+        self._node, self._settings = node, settings
+        self._grid = node.create_lifecycle_publisher(OccupancyGrid, "costmap", LATCHED_QOS)
+        self._raw = None
+        if RAW_COSTMAP is not None:
+            self._raw = node.create_lifecycle_publisher(RAW_COSTMAP, "costmap_raw", LATCHED_QOS)
+        self._lock = threading.Lock()
+        self._latest: Costmap | None = None
+        self._known = False
+        self._revocations = 0
+
+    def destroy(self) -> None:
+        """Remove the publishers; the latched costmap goes with them."""
+        for publisher in (self._grid, self._raw):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
+
+    @property
+    def revocations(self) -> int:
+        """How often everything was declared unknown: a frame notes it when it begins."""
+        return self._revocations
+
+    def publish(self, costmap: Costmap, revocations: int) -> bool:
+        """The fused grid; False if everything was declared unknown since its frame began.
 
         Raises:
             ValueError: Nav2 would refuse the grid.
         """
         message = grid_message(costmap)
         with self._lock:
-            if costmap.stamp_ns <= self._revoked_ns:
+            if revocations != self._revocations:
                 return False
-            self._costmap.publish(message)
-            self.nav.publish_raw(costmap)
+            self._grid.publish(message)
+            if self._raw is not None:
+                self._raw.publish(raw_costmap_message(costmap, RAW_COSTMAP))
             self._latest, self._known = costmap, bool((costmap.cost_HW != COST_UNKNOWN).any())
             return True
 
@@ -122,21 +159,18 @@ class Outputs:
         """A grid of unknown cells, where the last one lay.
 
         Its stamp is the time of this statement, the only new thing in it: at ``now_ns`` nothing is known. A frame
-        that is still being worked on is older than that and cannot undo it.
+        that is still being worked on began before, and cannot undo it.
         """
         with self._lock:
             grid = self._latest.grid if self._latest is not None else self._default_grid()
             frame = self._latest.frame_id if self._latest is not None else self._settings.grid_frame
             cells: NDArray[np.int8] = np.full((grid.height, grid.width), COST_UNKNOWN, np.int8)
             costmap = Costmap(cells, grid, frame, max(0, now_ns))
-            self._costmap.publish(grid_message(costmap))
-            self.nav.publish_raw(costmap)
-            self._known, self._revoked_ns = False, now_ns
-
-    def forget(self) -> None:
-        """Time ran back: earlier stamps are new again."""
-        with self._lock:
-            self._revoked_ns = -1
+            self._revocations += 1
+            self._grid.publish(grid_message(costmap))
+            if self._raw is not None:
+                self._raw.publish(raw_costmap_message(costmap, RAW_COSTMAP))
+            self._known = False
 
     def _default_grid(self) -> GridSpec:
         s = self._settings

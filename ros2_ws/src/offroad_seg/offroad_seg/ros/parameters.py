@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import (
@@ -15,7 +16,8 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import InvalidParameterValueException
 
 from offroad_seg.errors import InputError
-from offroad_seg.ros.settings import COST_PREFIX, RULES, Rule, Settings, check_cost, check_value
+from offroad_seg.ros.rules import COST_PREFIX, check_cost, check_value, plain_name
+from offroad_seg.ros.settings import AXES, MOUNT_PREFIX, NOT_GIVEN, RULES, Settings, mount_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from rclpy.parameter import Parameter
 
     from offroad_seg.ontology import Cost, Ontology
+    from offroad_seg.ros.rules import Rule
+    from offroad_seg.ros.settings import Mount
 
 _QOS_PREFIX = "qos_overrides."  # rclpy declares these itself when it makes a subscription
 
@@ -64,10 +68,39 @@ class NodeParameters:
             node.add_post_set_parameters_callback(self._on_applied)
 
     def settings(self) -> Settings:
-        """All values now."""
-        return Settings.from_values(
+        """All values now.
+
+        Raises:
+            InputError: A mount was given for a camera that is not among ``cameras``.
+        """
+        settings = Settings.from_values(
             {name: check_value(rule, self._node.get_parameter(name).value) for name, rule in RULES.items()}
         )
+        return replace(settings, mounts=self._mounts(settings.cameras))
+
+    def _mounts(self, cameras: tuple[str, ...]) -> dict[str, Mount]:
+        """``camera_mount.<camera>.<axis>`` by camera. They are declared when the camera is known."""
+        for name in self._node._parameter_overrides:  # rclpy has no public way to list them
+            of_a_camera = name.startswith(MOUNT_PREFIX) and name not in RULES
+            if of_a_camera and mount_rule(name, cameras) is None:
+                raise _unknown_mount(name, cameras)
+        mounts: dict[str, Mount] = {}
+        for camera in map(plain_name, cameras):
+            names = [f"{MOUNT_PREFIX}{camera}.{axis}" for axis in AXES]
+            x, y, z, roll, pitch, yaw = (self._mount_value(name, cameras) for name in names)
+            mounts[camera] = (x, y, z, roll, pitch, yaw)
+        return mounts
+
+    def _mount_value(self, name: str, cameras: tuple[str, ...]) -> float:
+        rule = mount_rule(name, cameras)
+        assert rule is not None
+        if not self._node.has_parameter(name):
+            self._declaring = True
+            try:
+                self._node.declare_parameter(name, NOT_GIVEN, _descriptor(rule))
+            finally:
+                self._declaring = False
+        return float(check_value(rule, self._node.get_parameter(name).value))
 
     def declare_costs(self, ontology: Ontology) -> dict[str, Cost]:
         """Declare ``class_cost.<class name>`` for each class; returns those that differ from the ontology.
@@ -119,17 +152,24 @@ class NodeParameters:
                 rule = RULES[name]
                 checked = check_value(rule, value)
                 if not rule.dynamic and self._is_configured():
-                    raise InputError(
-                        f"{name} cannot change while the node is configured",
-                        where=f"parameter {name}",
-                        mend="deactivate and clean up the node first",
-                    )
+                    raise _not_now(name)
                 changes[name] = checked
+            elif name.startswith(MOUNT_PREFIX):
+                self._check_mount(name, value)
             elif not self._node.has_parameter(name) and not name.startswith(_QOS_PREFIX):
                 raise InputError(
                     "there is no such parameter", where=f"parameter {name}", mend="ros2 param list shows all"
                 )
         return changes
+
+    def _check_mount(self, name: str, value: Any) -> None:
+        cameras = check_value(RULES["cameras"], self._node.get_parameter("cameras").value)
+        rule = mount_rule(name, cameras)
+        if rule is None:
+            raise _unknown_mount(name, cameras)
+        check_value(rule, value)
+        if self._is_configured() and not self._declaring:
+            raise _not_now(name)
 
     def _check_class_cost(self, class_name: str, value: Any) -> Cost:
         if class_name not in self._classes:
@@ -141,6 +181,8 @@ def _declare(node: Node, rule: Rule) -> None:
     # Untyped, so that 1 is taken for 1.0 and a wrong type is refused in our words, not with a stack trace.
     try:
         default = list(rule.default) if isinstance(rule.default, tuple) else rule.default
+        if rule.texts and not default:
+            default = [""]  # ROS cannot tell what an empty list holds
         value = node.declare_parameter(rule.name, default, _descriptor(rule)).value
     except InvalidParameterValueException:
         value = node._parameter_overrides[rule.name].value
@@ -151,12 +193,11 @@ def _descriptor(rule: Rule) -> ParameterDescriptor:
     text = rule.description
     if rule.choices:
         text = f"{text} ({' | '.join(map(str, rule.choices))})"
-    descriptor = ParameterDescriptor(
-        name=rule.name, type=_ROS_TYPES[type(rule.default)], description=text, dynamic_typing=True
-    )
+    kind = ParameterType.PARAMETER_STRING_ARRAY if rule.texts else _ROS_TYPES[type(rule.default)]
+    descriptor = ParameterDescriptor(name=rule.name, type=kind, description=text, dynamic_typing=True)
     if rule.low is not None and rule.high is not None:
-        kind = FloatingPointRange if isinstance(rule.default, float) else IntegerRange
-        bounds = [kind(from_value=rule.low, to_value=rule.high)]
+        span = FloatingPointRange if isinstance(rule.default, float) else IntegerRange
+        bounds = [span(from_value=rule.low, to_value=rule.high)]
         # For tools to show. rclpy would test NaN, which means "not given", against a range: leave it out there.
         if isinstance(rule.default, float) and not rule.optional:
             descriptor.floating_point_range = bounds
@@ -180,6 +221,19 @@ def _given_costs(node: Node, ontology: Ontology) -> dict[str, Any]:
                 raise _unknown_class(word, tuple(ontology.names))
             given[known] = parameter.value
     return given
+
+
+def _not_now(name: str) -> InputError:
+    return InputError(
+        f"{name} cannot change while the node is configured",
+        where=f"parameter {name}",
+        mend="deactivate and clean up the node first",
+    )
+
+
+def _unknown_mount(name: str, cameras: tuple[str, ...]) -> InputError:
+    known = ", ".join(map(plain_name, cameras)) or "cameras is empty: one camera, camera_mount.z and so on"
+    return InputError("there is no such camera or axis", where=f"parameter {name}", mend=f"cameras: {known}")
 
 
 def _unknown_class(name: str, known: tuple[str, ...]) -> InputError:

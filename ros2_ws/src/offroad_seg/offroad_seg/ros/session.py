@@ -6,22 +6,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import ImageError, TransformError
-from offroad_seg.ros.camera_info import CalibrationCache
+from offroad_seg.ros.camera_source import CameraSource, Captured
+from offroad_seg.ros.diagnostics import component_names
 from offroad_seg.ros.frame_processor import FrameProcessor, Surroundings
 from offroad_seg.ros.health import Level
 from offroad_seg.ros.loading import load_grouping
-from offroad_seg.ros.outputs import Outputs
-from offroad_seg.ros.settings import COST_PREFIX
-from offroad_seg.ros.stamp_guard import Order, StampGuard, age_problem
+from offroad_seg.ros.outputs import GridOutputs
+from offroad_seg.ros.rules import COST_PREFIX, plain_name
+from offroad_seg.ros.stamp_guard import Order, age_problem
 from offroad_seg.ros.transform_source import TransformSource
-from offroad_seg.ros.watchdog import Watchdog
 from offroad_seg.ros.worker import Worker
 from offroad_seg.sensor_messages import check_image, stamp_ns
 
 if TYPE_CHECKING:
-    from offroad_seg.pipeline import PerceptionPipeline
+    from collections.abc import Mapping
+
     from offroad_seg.ros.node import PerceptionNode
+    from offroad_seg.ros.rig import Rig
     from offroad_seg.ros.settings import Settings
+    from offroad_seg.ros.statistics import Statistics
+
+_LEAST_WAIT_S, _LONGEST_WAIT_S = 1.0, 4.0
+"""How long ``deactivate`` waits for the frame at hand: twice what a frame takes, within these bounds."""
 
 
 class Session:
@@ -29,64 +35,93 @@ class Session:
 
     Args:
         node: Gives time, log, health, statistics and publishers.
-        pipeline: Loaded and warmed up; the session closes it.
+        rig: Loaded and warmed up; the session closes it.
         settings: The parameters.
+
+    Attributes:
+        cameras: One or several.
     """
 
-    def __init__(self, node: PerceptionNode, pipeline: PerceptionPipeline, settings: Settings) -> None:
-        self._node, self.pipeline, self._settings = node, pipeline, settings
-        ontology = pipeline.segmenter.bundle.ontology
-        self.outputs = Outputs(node, ontology, settings, load_grouping(settings, ontology))
+    def __init__(self, node: PerceptionNode, rig: Rig, settings: Settings) -> None:
+        self._node, self._rig, self._settings = node, rig, settings
+        grouping = load_grouping(settings, rig.first.segmenter.bundle.ontology)
+        node.health.set_components(component_names(tuple(map(plain_name, settings.cameras))))
+        self._grid = GridOutputs(node, settings)
+        self.cameras = [
+            CameraSource(node, lane, rig.pipelines[name], settings, grouping)
+            for lane, name in enumerate(settings.camera_names)
+        ]
         self._transforms = TransformSource(settings)
-        self._calibration = CalibrationCache()
-        self._guard = StampGuard()
-        self._camera_dog, self._costmap_dog = Watchdog(), Watchdog()
-        self._give_up_reason = ""
+        self._give_up: tuple[str, bool] = ("", False)
         around = Surroundings(
-            pipeline=pipeline,
-            calibration=self._calibration,
+            rig=rig,
             transforms=self._transforms,
-            outputs=self.outputs,
-            health=node.health,
-            statistics=node.statistics,
+            grid=self._grid,
             now_ns=node.now_ns,
-            warn=node.warn,
-            costmap_published=lambda: self._costmap_dog.feed(node.now_s()),
-            give_up=self._give_up,
+            mapped=self._mapped,
+            give_up=self._set_give_up,
         )
         self._processor = FrameProcessor(around, settings)
-        self._worker: Worker[Any] = Worker(self._processor.process, self._failed, self._min_period_s)
+        self._worker: Worker[Captured] = Worker(
+            self._processor.process, self._failed, self._min_period_s, len(self.cameras)
+        )
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the worker was told to stop and has not."""
+        return self._worker.alive
+
+    def camera_statistics(self) -> Mapping[str, Statistics]:
+        """The statistics of each of several cameras, by component; empty where there is one."""
+        return {c.report.component: c.report.own for c in self.cameras if c.name}
 
     def activate(self) -> None:
-        """Begin to work."""
-        self._give_up_reason = ""
-        self._node.statistics.clear()
-        self._guard.reset()
-        self._calibration.clear()
+        """Begin to work. What a node of before, that died, said of the ground counts no more."""
+        node = self._node
+        self._give_up = ("", False)
+        node.statistics.clear()
         self._transforms.open()
-        self._camera_dog.start(self._node.now_s())
-        self.outputs.announce(self._node.now_ns())
+        for camera in self.cameras:
+            camera.activate(node.now_s())
+            camera.outputs.announce(node.now_ns())
+        if self._settings.stall_action == "unknown":
+            self._grid.publish_unknown(node.now_ns())
         self._worker.start()
 
     def deactivate(self) -> None:
-        """Finish the frame at hand and stop; what consumers hold is declared unknown."""
-        self._camera_dog.stop()
-        self._costmap_dog.stop()
-        self._transforms.close()
+        """Finish the frame at hand and stop; what consumers hold is declared unknown.
+
+        A frame that takes too long is left to itself: ``hangs`` says so.
+        """
+        node = self._node
         self._processor.forget()
-        self._worker.stop()
-        self._worker.post(self._processor.reset)
-        if self._settings.stall_action == "unknown" and self.outputs.has_known_cells:
-            self.outputs.publish_unknown(self._node.now_ns())
-        self._node.health.clear("camera")
-        self._node.health.clear("costmap")
-        self._node.health.clear("inference")
+        for camera in self.cameras:
+            camera.deactivate()
+        self._transforms.close()
+        if self._settings.stall_action == "unknown" and self._grid.has_known_cells:
+            self._grid.publish_unknown(node.now_ns())  # first: no need to wait for a frame that hangs
+        wait_s = min(max(_LEAST_WAIT_S, 2.0 * self._processor.longest_s), _LONGEST_WAIT_S)
+        if self._worker.stop(wait_s):
+            self._rig.reset()
+        else:
+            text = f"the network has not answered for {self._worker.busy_s():.1f} s and is left to itself"
+            node.get_logger().error(text)
+            node.health.set("node", "hangs", Level.ERROR, f"{text}: until it answers, only a restart helps")
+        node.health.clear("inference")
+        node.health.clear("costmap")
 
     def destroy(self) -> None:
-        """Free everything."""
+        """Remove the publishers, and free the engine, if nothing uses it any more."""
+        for camera in self.cameras:
+            camera.outputs.destroy()
+        self._grid.destroy()
+        if not self.hangs:
+            self.close()
+
+    def close(self) -> None:
+        """Free the engine; not while it ``hangs``."""
         self._worker.stop()
-        self.outputs.destroy()
-        self.pipeline.close()
+        self._rig.close()
 
     def apply(self, settings: Settings, changes: dict[str, Any]) -> None:
         """Take checked changes of dynamic parameters."""
@@ -94,42 +129,40 @@ class Session:
         for name, value in changes.items():
             if name.startswith(COST_PREFIX):
                 class_name = name[len(COST_PREFIX) :]
-                self._worker.post(lambda n=class_name, v=value: self.pipeline.set_class_cost(n, v))  # type: ignore[misc]
+                self._worker.post(lambda n=class_name, v=value: self._rig.set_class_cost(n, v))  # type: ignore[misc]
 
-    def on_image(self, message: Any) -> None:
+    def on_image(self, camera: CameraSource, message: Any) -> None:
         """The newest image: judged by its header, then left in the slot."""
-        node = self._node
-        node.statistics.event("image")
+        node, report = self._node, camera.report
+        report.event("image")
         now_ns = node.now_ns()
         if now_ns == 0:
-            self._drop("no_clock", "waiting for /clock: use_sim_time is true and the time is 0")
+            report.drop("camera", "no_clock", "waiting for /clock: use_sim_time is true and the time is 0")
             return
-        node.health.clear("camera", "no_clock")
+        report.clear("camera", "no_clock")
         stamp = stamp_ns(message.header)
         if problem := age_problem(stamp, now_ns, self._settings.max_age):
-            self._drop(*problem)
+            report.drop("camera", *problem)
             return
-        order = self._guard.order(stamp)
+        order = camera.guard.order(stamp)
         if order is Order.TIME_RAN_BACK:
             self.time_ran_back("the image stamps")
         if order is Order.LATE:
-            self._drop("out_of_order", "an image came with a stamp that is not newer than the one before")
+            reason = "an image came with a stamp that is not newer than the one before"
+            report.drop("camera", "out_of_order", reason)
             return
         try:
             check_image(message)
         except ImageError as error:
-            self._drop("bad_image", error.one_line())
+            report.drop("camera", "bad_image", error.one_line())
             return
-        if self._camera_dog.dead:
-            node.get_logger().info("the camera is back")
-        self._camera_dog.feed(node.now_s())
-        node.health.clear("camera", "stalled", "too_old", "from_future", "out_of_order")
-        if self._worker.slot.put(message):
-            node.statistics.drop("replaced")
-
-    def on_camera_info(self, message: Any) -> None:
-        """The newest calibration."""
-        self._calibration.put(message)
+        if camera.images.dead:
+            node.get_logger().info(f"{report.component} is back")
+        camera.images.feed(node.now_s())
+        report.clear("camera", "stalled", "too_old", "from_future", "out_of_order")
+        captured = Captured(camera, message, camera.claim_depth(stamp, self._settings))
+        if self._worker.slot.put(captured, camera.lane):
+            report.count("replaced")
 
     def on_odometry(self, message: Any) -> None:
         """The vehicle's pose."""
@@ -144,52 +177,74 @@ class Session:
             self._bad_transform(error)
 
     def time_ran_back(self, what: str) -> None:
-        """Clear what belongs to the old time: slot, fusion, moving transforms, statistics."""
+        """Clear what belongs to the old time: slot, fusion, moving transforms, depth, statistics."""
         node = self._node
         node.warn(
             "time_ran_back", f"time ran back ({what}): fusion, statistics and pending frames are cleared"
         )
         self._worker.slot.clear()
         self._processor.forget()
-        self._worker.post(self._processor.reset)
+        self._worker.post(self._rig.reset)
         self._transforms.clear()
-        self._guard.reset()
         node.statistics.clear()
-        if self.outputs.has_known_cells:
-            self.outputs.publish_unknown(node.now_ns())
-            self.outputs.forget()
-        self._camera_dog.start(node.now_s())
+        for camera in self.cameras:
+            camera.guard.reset()
+            camera.depth.clear()
+            camera.report.own.clear()
+            camera.images.start(node.now_s())
+        if self._grid.has_known_cells:
+            self._grid.publish_unknown(node.now_ns())
 
-    def watch(self) -> str:
-        """Look after the camera and the costmap; returns why the node must deactivate itself, or nothing."""
+    def watch(self) -> tuple[str, bool]:
+        """Look after cameras, costmap and network; returns why the node must stop, or nothing, and if by an error."""
         node, now_s = self._node, self._node.now_s()
         if node.now_ns() == 0:
-            node.health.set("camera", "no_clock", Level.WARN, "waiting for /clock: use_sim_time is true")
-            return self._give_up_reason
-        if self._camera_dog.expired(now_s, self._settings.stall_timeout):
-            silence = self._camera_dog.silence_s(now_s)
-            self._stalled("camera", f"no usable image for {silence:.1f} s")
-        # A network that takes long is no stall: it has the time of two of its frames.
-        limit_s = max(self._settings.stall_timeout, 2.0 * self._processor.longest_s)
-        if self._costmap_dog.expired(now_s, limit_s) and self.outputs.has_known_cells:
-            self._stalled("costmap", f"no new costmap for {self._costmap_dog.silence_s(now_s):.1f} s")
-        return self._give_up_reason
+            for camera in self.cameras:
+                text = "waiting for /clock: use_sim_time is true"
+                camera.report.set("camera", "no_clock", Level.WARN, text)
+            return self._give_up
+        # A network that takes long is no stall: it has the time of two of its frames, for each camera.
+        patience_s = max(self._settings.stall_timeout, 2.0 * self._processor.longest_s * len(self.cameras))
+        for camera in self.cameras:
+            if camera.images.expired(now_s, self._settings.stall_timeout):
+                silence_s = camera.images.silence_s(now_s)
+                self._stalled(camera, "camera", f"no usable image for {silence_s:.1f} s")
+            if camera.maps.expired(now_s, patience_s) and not camera.silent:
+                self._stalled(camera, "costmap", f"no new costmap for {camera.maps.silence_s(now_s):.1f} s")
+        busy_s = self._worker.busy_s()
+        if busy_s > patience_s + 2.0 * self._settings.tf_timeout:
+            text = f"the network has not answered for {busy_s:.1f} s"
+            if node.health.set("inference", "hangs", Level.ERROR, text):
+                node.get_logger().error(f"inference: {text}")
+                node.publish_diagnostics()
+        else:
+            node.health.clear("inference", "hangs")
+        return self._give_up
 
-    def _stalled(self, component: str, text: str) -> None:
+    def _stalled(self, camera: CameraSource, component: str, text: str) -> None:
         node = self._node
-        node.health.set(component, "stalled", Level.ERROR, text)
-        node.statistics.event(f"{component}_stall")
-        node.get_logger().error(f"{component}: {text}")
-        if self._settings.stall_action == "unknown" and (
-            component == "camera" or self.outputs.has_known_cells
-        ):
-            self.outputs.publish_unknown(node.now_ns())
+        camera.report.set(component, "stalled", Level.ERROR, text)
+        camera.report.event(f"{component}_stall")
+        node.get_logger().error(f"{camera.report.component}: {text}")
+        camera.silent = True
+        self._worker.slot.clear(camera.lane)
+        if self._settings.stall_action == "unknown":
+            if not all(other.silent for other in self.cameras):
+                self._worker.post(lambda: self._forget(camera))
+            elif component == "camera" or self._grid.has_known_cells:
+                self._grid.publish_unknown(node.now_ns())
         node.publish_diagnostics()
 
-    def _drop(self, cause: str, reason: str) -> None:
-        self._node.statistics.drop(cause, reason)
-        self._node.health.set("camera", cause, Level.WARN, reason)
-        self._node.warn(cause, f"camera: {reason}")
+    def _forget(self, camera: CameraSource) -> None:
+        """In the worker: what this camera was the last to see is unknown; the others go on."""
+        revocations = self._grid.revocations
+        costmap = camera.pipeline.forget()
+        if costmap is not None:
+            self._grid.publish(costmap, revocations)
+
+    def _mapped(self, camera: CameraSource) -> None:
+        camera.maps.feed(self._node.now_s())
+        camera.silent = False
 
     def _bad_transform(self, error: TransformError) -> None:
         self._node.statistics.drop("bad_transform", error.one_line())
@@ -202,8 +257,9 @@ class Session:
         self._node.health.set("inference", "internal_error", Level.ERROR, text)
         self._node.warn("internal_error", f"a frame failed: {text}", error=error)
 
-    def _give_up(self, reason: str) -> None:
-        self._give_up_reason = reason
+    def _set_give_up(self, reason: str, is_error: bool) -> None:
+        self._give_up = (reason, is_error)
 
     def _min_period_s(self) -> float:
-        return 1.0 / self._settings.max_rate if self._settings.max_rate > 0 else 0.0
+        rate = self._settings.max_rate * len(self.cameras)
+        return 1.0 / rate if rate > 0 else 0.0

@@ -1,48 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's parameters in one table: name, type, default, bounds, meaning. No rclpy here.
 
-A value is checked in one step (``check_value``) and applied in another, by whoever owns what it changes.
+A value is checked in one step (``rules.check_value``) and applied in another, by whoever owns what it changes.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import InputError
-from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED
+from offroad_seg.ros.rules import Rule, plain_name
 
 if TYPE_CHECKING:
-    from offroad_seg.ontology import Cost
+    from collections.abc import Mapping
 
-COST_PREFIX = "class_cost."
+MOUNT_PREFIX = "camera_mount."
+AXES = ("x", "y", "z", "roll", "pitch", "yaw")
 NOT_GIVEN = math.nan
 
-
-@dataclass(frozen=True)
-class Rule:
-    """What a parameter may be.
-
-    Attributes:
-        name: ROS name; dots make groups in YAML.
-        default: Default value; its type is the parameter's type.
-        description: For ``ros2 param describe`` and the documentation.
-        low: Smallest value.
-        high: Largest value.
-        choices: The allowed values, where it is one of a few.
-        dynamic: May be changed while the node is configured.
-        optional: NaN means "not given".
-    """
-
-    name: str
-    default: Any
-    description: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[Any, ...] = ()
-    dynamic: bool = False
-    optional: bool = False
+Mount = tuple[float, float, float, float, float, float]
+"""x, y, z (m), roll, pitch, yaw (rad) of a camera's camera_link in the base frame."""
 
 
 def _p(default: Any, description: str, *, name: str = "", **rule: Any) -> Any:
@@ -60,7 +39,10 @@ def _costmap(default: float, name: str, description: str, low: float, high: floa
 
 @dataclass(frozen=True)
 class Settings:
-    """Values of all parameters but ``class_cost.*``, which depend on the bundle's classes."""
+    """Values of all parameters but ``class_cost.*``, which depend on the bundle's classes.
+
+    ``mounts`` has ``camera_mount.<camera>.*`` by the camera's plain name; NaN where a number is not given.
+    """
 
     bundle: str = _p("", "Folder of the bundle to run")
     backend: str = _p(
@@ -84,6 +66,12 @@ class Settings:
     )
     label_grouping: str = _p(
         "", "YAML file that merges classes in `labels` for a consumer; the costmap uses all classes"
+    )
+    cameras: tuple[str, ...] = _p(
+        (),
+        "Namespaces of several cameras, each with its own image, camera_info, depth and outputs; empty = one camera"
+        " in the node's own",
+        texts=True,
     )
     image_transport: str = _p(
         "raw", "What `image` carries: Image or CompressedImage", choices=("raw", "compressed")
@@ -109,11 +97,29 @@ class Settings:
         "Pixels out of distribution, by the score of the bundle, say nothing about the ground, or count as they are",
         choices=("unknown", "ignore"),
     )
+    bond_heartbeat_period: float = _p(
+        0.1,
+        "How often Nav2's lifecycle manager hears that the node lives (s), where bond is installed; 0 = never",
+        low=0.0,
+        high=10.0,
+    )
     base_frame: str = _p("base_link", "The vehicle's frame: x forward, y left, z up")
     odom_frame: str = _p("odom", "The frame in which frames are fused")
     costmap_frame: str = _p("", "Frame of the costmap: empty or the odom frame, or the base frame")
     tf_timeout: float = _p(
-        0.1, "How long to wait for the transform at the image's stamp (s)", low=0.0, high=5.0, dynamic=True
+        0.1,
+        "How long to wait for the transform, and the depth, at the image's stamp (s)",
+        low=0.0,
+        high=5.0,
+        dynamic=True,
+    )
+    projection: str = _p(
+        "ground_plane",
+        "How pixels find the ground: by the plane under the vehicle, or by `depth`; never one in place of the other",
+        choices=("ground_plane", "depth"),
+    )
+    depth_tolerance: float = _p(
+        0.01, "A depth image belongs to the image whose stamp is so near (s)", low=0.0, high=1.0, dynamic=True
     )
     mount_x: float = _mount("x", "m", 100.0)
     mount_y: float = _mount("y", "m", 100.0)
@@ -140,11 +146,12 @@ class Settings:
         low=-1,
         high=100,
     )
+    mounts: Mapping[str, Mount] = field(default_factory=dict)
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Settings:
         """From ROS names → checked values; what is missing takes its default."""
-        by_name = {_rule_name(f): f.name for f in fields(cls)}
+        by_name = {_rule_name(f): f.name for f in fields(cls) if f.metadata}
         return cls(**{by_name[name]: value for name, value in values.items()})
 
     @property
@@ -162,22 +169,38 @@ class Settings:
         """(width, height) of the labels; None for the image's."""
         return (self.output_size[0], self.output_size[1]) if any(self.output_size) else None
 
-    def mount(self) -> tuple[float, float, float, float, float, float] | None:
-        """x, y, z, roll, pitch, yaw of the camera mount, or None where it is not given.
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Namespaces of the cameras; one empty name for the one camera in the node's own."""
+        return self.cameras or ("",)
+
+    def mount(self, camera: str = "") -> Mount | None:
+        """Where a camera is mounted, or None where that is not given.
 
         Angles and offsets that are left out count as 0, but never the height.
 
+        Args:
+            camera: One of ``camera_names``.
+
         Raises:
-            InputError: A mount is given without its height.
+            InputError: A mount is given without its height, or for the one camera where there are several.
         """
-        given = (self.mount_x, self.mount_y, self.mount_z, self.mount_roll, self.mount_pitch, self.mount_yaw)
+        own = (self.mount_x, self.mount_y, self.mount_z, self.mount_roll, self.mount_pitch, self.mount_yaw)
+        given = self.mounts.get(plain_name(camera), (NOT_GIVEN,) * 6) if camera else own
+        prefix = MOUNT_PREFIX + (f"{plain_name(camera)}." if camera else "")
+        if camera and not all(math.isnan(v) for v in own):
+            raise InputError(
+                "camera_mount.* is where the one camera sits, but there are several",
+                where="parameter camera_mount",
+                mend=f"set {prefix}z and so on for each, or let /tf_static say it",
+            )
         if all(math.isnan(v) for v in given):
             return None
-        if math.isnan(self.mount_z):
+        if math.isnan(given[2]):
             raise InputError(
                 "the camera mount has no height",
-                where="parameter camera_mount.z",
-                mend="set camera_mount.z to the camera's height in the base frame (m)",
+                where=f"parameter {prefix}z",
+                mend=f"set {prefix}z to the camera's height in the base frame (m)",
             )
         x, y, z, roll, pitch, yaw = (0.0 if math.isnan(v) else v for v in given)
         return x, y, z, roll, pitch, yaw
@@ -192,83 +215,13 @@ def _rule(entry: Any) -> Rule:
     return Rule(_rule_name(entry), entry.default, entry.metadata["description"], **extra)
 
 
-RULES: dict[str, Rule] = {_rule_name(f): _rule(f) for f in fields(Settings)}
+RULES: dict[str, Rule] = {_rule_name(f): _rule(f) for f in fields(Settings) if f.metadata}
+"""Every parameter with a fixed name. There are also ``class_cost.<class>`` and ``camera_mount.<camera>.<axis>``."""
 
 
-def check_value(rule: Rule, value: Any) -> Any:
-    """The value in the parameter's own type.
-
-    Raises:
-        InputError: Wrong type or out of bounds; the message names the parameter and what it may be.
-    """
-    kind = type(rule.default)
-    where = f"parameter {rule.name}"
-    if kind is tuple:
-        return _check_size(rule, value, where)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)  # 1 for 1.0 is what everybody writes
-    if type(value) is not kind:
-        raise InputError(f"{value!r} is not a {_TYPE_NAMES[kind]}", where=where, mend=rule.description)
-    if rule.choices and value not in rule.choices:
-        raise InputError(
-            f"{value!r} is not allowed", where=where, mend=f"one of: {', '.join(map(str, rule.choices))}"
-        )
-    if kind in (int, float):
-        _check_bounds(rule, value, where)
-    if rule.name == "costmap.unlabelled_cost" and (value == 0 or COST_MAX_GRADED < value < COST_LETHAL):
-        raise InputError(
-            f"{value} is not allowed: unknown is never free",
-            where=where,
-            mend="-1 unknown, 1 to 98, 100 lethal",
-        )
-    return value
-
-
-def check_cost(name: str, value: Any) -> Cost:
-    """A value of ``class_cost.<name>`` as the ontology takes it: 0–98, ``lethal`` or ``unknown``.
-
-    Raises:
-        InputError: It is none of these; 100 means lethal, 99 is Nav2's own.
-    """
-    if value == "lethal":
-        return "lethal"
-    if value == "unknown":
-        return "unknown"
-    if isinstance(value, int) and not isinstance(value, bool):
-        if 0 <= value <= COST_MAX_GRADED:
-            return value
-        if value == COST_LETHAL:
-            return "lethal"
-    raise InputError(
-        f"{value!r} is not a cost",
-        where=f"parameter {COST_PREFIX}{name}",
-        mend="0 to 98, 100, lethal or unknown",
-    )
-
-
-def _check_size(rule: Rule, value: Any, where: str) -> tuple[int, ...]:
-    """Two whole numbers, or nothing, which is the default."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
-        raise InputError(f"{value!r} is not a list", where=where, mend=rule.description)
-    numbers = tuple(value)
-    if not numbers:
-        return tuple(rule.default)
-    if len(numbers) != 2 or any(type(n) is not int for n in numbers) or (0 in numbers) != (numbers == (0, 0)):
-        raise InputError(f"{list(numbers)} is no size", where=where, mend=rule.description)
-    for number in numbers:
-        _check_bounds(rule, number, where)
-    return numbers
-
-
-_TYPE_NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false"}
-
-
-def _check_bounds(rule: Rule, value: float, where: str) -> None:
-    if math.isnan(value) and rule.optional:
-        return
-    low = -math.inf if rule.low is None else rule.low
-    high = math.inf if rule.high is None else rule.high
-    if not (math.isfinite(value) and low <= value <= high):
-        raise InputError(
-            f"{value} is out of bounds", where=where, mend=f"{low:g} to {high:g}: {rule.description}"
-        )
+def mount_rule(name: str, cameras: tuple[str, ...]) -> Rule | None:
+    """The rule of ``camera_mount.<camera>.<axis>``, or None where there is no such camera or axis."""
+    camera, _, axis = name[len(MOUNT_PREFIX) :].rpartition(".")
+    if not name.startswith(MOUNT_PREFIX) or axis not in AXES or camera not in map(plain_name, cameras):
+        return None
+    return replace(RULES[MOUNT_PREFIX + axis], name=name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A place for one item, the newest: nothing queues."""
+"""A place for one item a lane, the newest: nothing queues."""
 
 from __future__ import annotations
 
@@ -10,38 +10,50 @@ T = TypeVar("T")
 
 
 class NewestSlot(Generic[T]):
-    """Holds the newest item between the thread that receives and the thread that works.
+    """Holds the newest item of each lane between the thread that receives and the thread that works.
 
-    ``put`` never blocks; an item that was not taken yet is replaced, and counted.
+    ``put`` never blocks; an item that was not taken yet is replaced, and counted. Lanes are served in turn: one whose
+    items come fast does not keep another waiting for more than one item of each.
+
+    Args:
+        lanes: How many sources there are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: int = 1) -> None:
         self._condition = threading.Condition()
-        self._item: T | None = None
+        self._items: list[T | None] = [None] * lanes
+        self._next = 0
         self._woken = False
         self.replaced = 0
 
-    def put(self, item: T) -> bool:
-        """Store the newest item; True if it replaced one that nobody took."""
+    def put(self, item: T, lane: int = 0) -> bool:
+        """Store the newest item of a lane; True if it replaced one that nobody took."""
         with self._condition:
-            dropped = self._item is not None
+            dropped = self._items[lane] is not None
             self.replaced += dropped
-            self._item = item
+            self._items[lane] = item
             self._condition.notify_all()
             return dropped
 
     def take(self, timeout_s: float) -> T | None:
-        """The newest item, or None after ``timeout_s`` or ``wake``."""
+        """The newest item of the next lane that has one, or None after ``timeout_s`` or ``wake``."""
         with self._condition:
-            self._condition.wait_for(lambda: self._item is not None or self._woken, timeout_s)
-            item, self._item = self._item, None
+            self._condition.wait_for(lambda: self._woken or self._waiting() is not None, timeout_s)
             self._woken = False
+            lane = self._waiting()
+            if lane is None:
+                return None
+            item, self._items[lane] = self._items[lane], None
+            self._next = (lane + 1) % len(self._items)
             return item
 
-    def clear(self) -> bool:
-        """Throw away what is held; True if there was something."""
+    def clear(self, lane: int | None = None) -> bool:
+        """Throw away what is held, in one lane or in all; True if there was something."""
         with self._condition:
-            held, self._item = self._item is not None, None
+            lanes = range(len(self._items)) if lane is None else (lane,)
+            held = any(self._items[number] is not None for number in lanes)
+            for number in lanes:
+                self._items[number] = None
             return held
 
     def wake(self) -> None:
@@ -49,3 +61,10 @@ class NewestSlot(Generic[T]):
         with self._condition:
             self._woken = True
             self._condition.notify_all()
+
+    def _waiting(self) -> int | None:
+        for step in range(len(self._items)):
+            lane = (self._next + step) % len(self._items)
+            if self._items[lane] is not None:
+                return lane
+        return None

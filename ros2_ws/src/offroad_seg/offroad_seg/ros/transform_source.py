@@ -37,14 +37,14 @@ class TransformSource:
     """A transform buffer that two threads share.
 
     Args:
-        settings: Frame names and the camera's mount, which wins over /tf where it is given.
+        settings: Frame names and the cameras' mounts, which win over /tf where they are given.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._base, self._odom = settings.base_frame, settings.odom_frame
         self._needs_odometry = not settings.in_base_frame
-        mount = settings.mount()
-        self._mount = None if mount is None else camera_mount(*mount)
+        mounts = {camera: settings.mount(camera) for camera in settings.camera_names}
+        self._mounts = {camera: camera_mount(*m) for camera, m in mounts.items() if m is not None}
         self._buffer = TransformBuffer(_CACHE_S)
         self._condition = threading.Condition()
         self._closed = False
@@ -92,16 +92,23 @@ class TransformSource:
         with self._condition:
             return self._newest_ns
 
-    def poses(self, camera_frame: str, at_ns: int, timeout_s: float) -> Poses:
+    def poses(self, camera_frame: str, at_ns: int, timeout_s: float, camera: str = "") -> Poses:
         """The transforms at the image's stamp, waiting for them at most ``timeout_s`` (of the steady clock).
+
+        Args:
+            camera_frame: The image's frame.
+            at_ns: Its stamp.
+            timeout_s: For both transforms together.
+            camera: Which camera it is, for its mount.
 
         Raises:
             TransformError: They are not known at that time; the message names the frames and the times.
         """
         deadline = time.monotonic() + timeout_s
+        mount = self._mounts.get(camera)
 
         def look_up() -> Poses:
-            base_T_camera = self._mount or self._buffer.lookup(self._base, camera_frame, at_ns)
+            base_T_camera = mount or self._buffer.lookup(self._base, camera_frame, at_ns)
             if self._newest_ns is None and not self._needs_odometry:
                 return Poses(base_T_camera, None)
             return Poses(base_T_camera, self._buffer.lookup(self._odom, self._base, at_ns))

@@ -25,6 +25,7 @@ class Worker(Generic[T]):
         work: Called with each item, in the worker's thread.
         failed: Called with whatever ``work`` or a posted call raised; the thread goes on.
         min_period_s: Asked before each item: the shortest time between two items.
+        lanes: How many sources the slot has.
     """
 
     def __init__(
@@ -32,12 +33,24 @@ class Worker(Generic[T]):
         work: Callable[[T], None],
         failed: Callable[[Exception], None],
         min_period_s: Callable[[], float] = lambda: 0.0,
+        lanes: int = 1,
     ) -> None:
-        self.slot: NewestSlot[T] = NewestSlot()
+        self.slot: NewestSlot[T] = NewestSlot(lanes)
         self._work, self._failed, self._min_period_s = work, failed, min_period_s
         self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._began_s = 0.0  # 0 = not at work
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs, or hangs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def busy_s(self) -> float:
+        """How long the item at hand has taken so far; 0 where there is none."""
+        began_s = self._began_s
+        return 0.0 if began_s == 0.0 else time.monotonic() - began_s
 
     def start(self) -> None:
         """Start the thread."""
@@ -45,15 +58,27 @@ class Worker(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="perception_worker", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the item at hand, end the thread and empty the slot. Harmless if it does not run."""
+    def stop(self, timeout_s: float | None = None) -> bool:
+        """Finish the item at hand, end the thread and empty the slot. Harmless if it does not run.
+
+        Args:
+            timeout_s: How long to wait for the item at hand; None = for ever.
+
+        Returns:
+            Whether the thread has ended. If not, it hangs in the work: it ends as soon as that comes back, takes
+            nothing any more, and until then nothing that it uses may be freed.
+        """
         self._stop.set()
         self.slot.wake()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                self.slot.clear()
+                return False
             self._thread = None
         self.slot.clear()
         self._run_posted()
+        return True
 
     def post(self, call: Callable[[], None]) -> None:
         """Run ``call`` between two items, in the worker's thread; at once where none runs."""
@@ -73,11 +98,15 @@ class Worker(Generic[T]):
             if item is None:
                 continue
             self._run_posted()
-            not_before = time.monotonic() + self._min_period_s()
+            began_s = self._began_s = time.monotonic()
+            not_before = began_s + self._min_period_s()
             try:
                 self._work(item)
             except Exception as error:  # noqa: BLE001 – whatever it is, the node lives and says so
                 self._failed(error)
+            finally:
+                self._began_s = 0.0
+            del item  # what it holds is not needed while nothing comes
 
     def _run_posted(self) -> None:
         while True:
