@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The costmap from true labels, held against the synthetic desert's true grid, over a drive.
+"""The costmap held against the synthetic desert's true grid, over a drive on ground that is not flat.
 
-    python benchmarks/costmap_truth.py --frames 300 --out costmap_truth.json
+    python benchmarks/costmap_truth.py --frames 500 --seed 1 --cache FOLDER --out costmap_truth.json
+    python benchmarks/costmap_truth.py --frames 500 --seed 1 --cache FOLDER --bundle BUNDLE
 
-Labels, poses and calibration are exact, so what is wrong here is projection, occlusion or fusion, on terrain that is
-not flat. Counted within ``--range`` metres of the camera, on every fifth frame, after fusion:
+Labels, poses, depth and calibration are exact, so what is wrong here is projection, occlusion or fusion; with
+``--bundle`` the labels are a trained model's, from rendered pictures, at the network's resolution. Counted within
+``--range`` metres of the camera, on every fifth frame, after fusion:
 
 - free precision: of the cells that the map calls passable (0 to 49), the share that no lethal thing stands on;
-- lethal recall: of the lethal cells whose foot (lowest ``FOOT_M`` metres) the camera saw in this frame, the share
-  where the map says lethal within ``NEAR_M`` metres; given for all, and by distance from the camera;
+- lethal recall: of the lethal cells whose foot (lowest 15 cm) the camera saw in this frame, the share where the map
+  says lethal within ``NEAR_M`` metres; given for all, and by distance from the camera;
 - lethal precision: of the cells that the map calls lethal, the share within ``NEAR_M`` of something lethal or dear;
 - coverage: of the cells whose ground the camera saw in this frame, the share that the map knows.
 """
@@ -24,61 +26,53 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from truth_looks import add_arguments, tour_of
 
+from offroad_seg.bundle import Bundle
+from offroad_seg.mapping.doubt import Doubt
 from offroad_seg.mapping.settings import PipelineSettings
 from offroad_seg.mapping.slope import GroundSlope
+from offroad_seg.pipeline import build_pipeline
 from offroad_seg.progress import progress
+from offroad_seg.resources import write_text
 from offroad_seg.transforms import Transform, camera_mount
-from offroad_seg.types import Segmentation
-from offroad_seg_train.synthetic.bag import drive_seed
-from offroad_seg_train.synthetic.dataset import cached_world
-from offroad_seg_train.synthetic.drive import MOUNT, Drive, base_T_optical
-from offroad_seg_train.synthetic.render import default_camera
-from offroad_seg_train.synthetic.truth import true_costmap
-from offroad_seg_train.synthetic.world import GROUND
+from offroad_seg.types import Frame, Segmentation
+from offroad_seg_train.synthetic.drive import MOUNT, base_T_optical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
+    from truth_looks import Look, Tour
 
     from offroad_seg.camera import CameraModel
+    from offroad_seg.segmenter import Segmenter
     from offroad_seg.types import Costmap
-    from offroad_seg_train.synthetic.world import World
 
 PASSABLE = 50
-FOOT_M = 0.15
 NEAR_M = 0.3
 BANDS = ((0, 4), (4, 6), (6, 8), (8, 10))
+PITCH_ERRORS = (-3, -2, -1, 1, 2, 3)
 _EVERY = 5
 
 
 @dataclass(frozen=True)
-class Look:
-    """One frame with its truth.
+class Variant:
+    """A way to map: settings, and what is left out or wrong.
 
     Attributes:
-        stamp_ns: Time.
-        pose: ``world_T_base``; the world frame serves as odom.
-        labels_HW: True class of each pixel.
-        foot_N2: Cells (row, column of the true grid) of lethal things whose foot the camera sees.
-        ground_N2: Cells whose ground it sees.
+        settings: The pipeline's.
+        pitch_error: Degrees by which the mount's pitch is wrong.
+        fused: Whether frames are fused.
+        levelled: Whether the vehicle's roll and pitch are known.
+        noisy: Depth as of a stereo camera: 1 % of the distance as noise, a fifth of the image without values.
     """
-
-    stamp_ns: int
-    pose: Transform
-    labels_HW: NDArray[np.uint8]
-    foot_N2: NDArray[np.intp]
-    ground_N2: NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A way to map: settings, an error of the mount's pitch (degrees), and whether frames are fused."""
 
     settings: PipelineSettings
     pitch_error: float = 0.0
     fused: bool = True
+    levelled: bool = True
+    noisy: bool = False
 
 
 @dataclass
@@ -110,75 +104,80 @@ class Score:
         }
 
 
-def drive(
-    world: World, truth: Costmap, camera: CameraModel, frames: int, rate_hz: float, seed: int
-) -> Iterator[Look]:
-    """Drive along the trail and look at every frame's pixels, by one ray each."""
-    course = Drive(
-        world.terrain, start=float(np.random.default_rng(seed).uniform(0, world.terrain.trail.length))
-    )
-    times = np.arange(frames) / rate_hz
-    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1).astype(float))
-    costs = world.ontology.costs_256
-    for time, pose in zip(times, course.poses(times), strict=True):
-        view = pose @ base_T_optical()
-        directions = (rays @ view.rotation_33.T).astype(np.float32)
-        hits = world.scene.cast(
-            np.broadcast_to(view.translation_3.astype(np.float32), directions.shape), directions
-        )
-        seen = np.flatnonzero(hits.triangle_N >= 0)
-        points = view.translation_3 + hits.distance_N[seen, None] * directions[seen].astype(float)
-        labels = np.full(len(rays), world.ontology.id_of("Sky"), np.uint8)
-        labels[seen] = world.triangle_class_F[hits.triangle_N[seen]]
-        bare = world.triangle_kind_F[hits.triangle_N[seen]] == GROUND
-        cover = world.ground_cover(points[bare, 0], points[bare, 1])
-        labels[seen[bare]] = world.ground_classes(cover)
-        above = points[:, 2] - world.terrain.height(points[:, 0], points[:, 1])
-        foot = ~bare & (costs[labels[seen]] == 100) & (above < FOOT_M)
-        yield Look(
-            round(1e9 * time),
+class Run:
+    """One variant's map, and what was counted of it."""
+
+    def __init__(self, variant: Variant, tour: Tour) -> None:
+        ontology = tour.world.ontology
+        x, y, z, roll, pitch, yaw = MOUNT
+        self.variant = variant
+        self.score = Score()
+        self._truth = tour.truth
+        self._mount = camera_mount(x, y, z, roll, pitch + np.radians(variant.pitch_error), yaw)
+        self._projector = variant.settings.projector(ontology)
+        self._costmap = variant.settings.costmap(ontology)
+        self._slope = GroundSlope(variant.settings.slope_time)
+        self._rng = np.random.default_rng(0)
+
+    def add(
+        self, look: Look, segmentation: Segmentation, camera: CameraModel, max_range: float | None
+    ) -> None:
+        """Map a look; count where a range is given."""
+        if not self.variant.fused:
+            self._costmap.reset()
+        pose = look.pose if self.variant.levelled else _flattened(look.pose)
+        depth_HW = self._noisy(look.depth_HW) if self.variant.noisy else look.depth_HW
+        observation = self._projector.project(
+            segmentation,
+            camera,
+            self._mount,
             pose,
-            labels.reshape(camera.height, camera.width),
-            _cells(truth, points[foot]),
-            _cells(truth, points[bare]),
+            ground_up_3=self._slope.update(pose, look.stamp_ns),
+            depth_HW=depth_HW,
         )
+        result = self._costmap.update(observation, pose)
+        if max_range is not None:
+            _count(self.score, result, self._truth, look, max_range)
+
+    def _noisy(self, depth_HW: NDArray[np.uint16]) -> NDArray[np.float32]:
+        depth = depth_HW.astype(np.float32) * np.float32(1e-3)
+        depth *= 1 + np.float32(0.01) * self._rng.standard_normal(depth.shape, np.float32)
+        # Holes come in patches, not pixel by pixel.
+        rows, columns = -(-depth.shape[0] // 8), -(-depth.shape[1] // 8)
+        hole = np.kron(self._rng.random((rows, columns)) < 0.2, np.ones((8, 8), bool))
+        depth[hole[: depth.shape[0], : depth.shape[1]]] = np.nan
+        return depth
+
+
+def _flattened(pose: Transform) -> Transform:
+    """What a vehicle that knows only its heading takes for its pose."""
+    yaw = math.atan2(float(pose.rotation_33[1, 0]), float(pose.rotation_33[0, 0]))
+    x, y, z = pose.translation_3.tolist()
+    return Transform.from_rpy(0.0, 0.0, yaw, (x, y, z))
 
 
 def measure(
-    looks: Iterator[Look],
-    world: World,
-    truth: Costmap,
-    camera: CameraModel,
+    looks: Iterable[Look],
+    tour: Tour,
     variants: dict[str, Variant],
     max_range: float,
+    segmenter: Segmenter | None,
 ) -> dict[str, Score]:
     """Map the same looks in every way, and count."""
-    runs = {}
-    for name, v in variants.items():
-        x, y, z, roll, pitch, yaw = MOUNT
-        mount = camera_mount(x, y, z, roll, pitch + np.radians(v.pitch_error), yaw)
-        runs[name] = (
-            v,
-            mount,
-            v.settings.projector(world.ontology),
-            v.settings.costmap(world.ontology),
-            GroundSlope(v.settings.slope_time),
-            Score(),
-        )
+    runs = {name: Run(variant, tour) for name, variant in variants.items()}
     for k, look in enumerate(looks):
+        camera = tour.camera
         segmentation = Segmentation(
             look.labels_HW, np.full(look.labels_HW.shape, 255, np.uint8), look.stamp_ns, "", 1.0
         )
-        for v, mount, projector, costmap, slope, score in runs.values():
-            if not v.fused:
-                costmap.reset()
-            up_3 = slope.update(look.pose, look.stamp_ns)
-            observation = projector.project(segmentation, camera, mount, look.pose, ground_up_3=up_3)
-            result = costmap.update(observation, look.pose)
-            if k % _EVERY == _EVERY - 1:
-                _count(score, result, truth, look, max_range)
-    return {name: run[-1] for name, run in runs.items()}
+        if segmenter is not None:
+            assert look.image_HWC is not None
+            found = segmenter.segment(Frame(look.image_HWC, look.stamp_ns, ""))
+            segmentation = Doubt().apply(found.network or found)
+            camera = camera.scaled(*segmentation.labels_HW.shape)
+        for run in runs.values():
+            run.add(look, segmentation, camera, max_range if k % _EVERY == _EVERY - 1 else None)
+    return {name: run.score for name, run in runs.items()}
 
 
 def _count(score: Score, costmap: Costmap, truth: Costmap, look: Look, max_range: float) -> None:
@@ -220,24 +219,30 @@ def _mask(cells_N2: NDArray[np.intp], near_HW: NDArray[np.bool_]) -> NDArray[np.
     return out & near_HW
 
 
-def _cells(truth: Costmap, points_N3: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Rows and columns of the true grid, each once."""
-    origin = np.array([truth.grid.origin_y, truth.grid.origin_x])
-    return np.unique(np.floor((points_N3[:, 1::-1] - origin) / truth.grid.resolution).astype(np.intp), axis=0)
-
-
-def all_variants() -> dict[str, Variant]:
-    """The defaults, and what each part is worth."""
-    base = PipelineSettings()
+def plane_variants(base: PipelineSettings) -> dict[str, Variant]:
+    """The ground plane as by default, and what each part is worth."""
     return {
-        "as by default": Variant(base),
-        "base frame's plane": Variant(replace(base, slope_time=0.0)),
-        "horizontal plane": Variant(replace(base, slope_time=math.inf)),
-        "distance not weighed": Variant(replace(base, slope_uncertainty=0.0)),
-        "object shadows": Variant(replace(base, shadow="object")),
-        "without occlusion": Variant(replace(base, shadow="none")),
-        "without fusion": Variant(base, fused=False),
-        **{f"mount pitch wrong by {d:+d}°": Variant(base, pitch_error=d) for d in (-3, -2, -1, 1, 2, 3)},
+        "plane": Variant(base),
+        "plane, without occlusion": Variant(replace(base, shadow="none")),
+        "plane, object shadows": Variant(replace(base, shadow="object")),
+        "plane, without levelling": Variant(base, levelled=False),
+        "plane, base frame's": Variant(replace(base, slope_time=0.0)),
+        "plane, horizontal": Variant(replace(base, slope_time=math.inf)),
+        "plane, distance not weighed": Variant(replace(base, slope_uncertainty=0.0)),
+        "plane, without fusion": Variant(base, fused=False),
+        **{f"plane, mount pitch {d:+d}°": Variant(base, pitch_error=d) for d in PITCH_ERRORS},
+    }
+
+
+def depth_variants(base: PipelineSettings) -> dict[str, Variant]:
+    """The same by depth."""
+    base = replace(base, projection="depth")
+    return {
+        "depth": Variant(base),
+        "depth, noisy, with holes": Variant(base, noisy=True),
+        "depth, without levelling": Variant(base, levelled=False),
+        "depth, without fusion": Variant(base, fused=False),
+        **{f"depth, mount pitch {d:+d}°": Variant(base, pitch_error=d) for d in PITCH_ERRORS},
     }
 
 
@@ -245,34 +250,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--frames", type=int, default=500)
-    parser.add_argument("--rate", type=float, default=10.0, help="frames a second")
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--height", type=int, default=360)
-    parser.add_argument("--seed", type=int, default=0)
+    add_arguments(parser)
     parser.add_argument("--range", type=float, default=10.0, help="metres from the camera")
+    parser.add_argument(
+        "--variants", nargs="+", metavar="WORD", help="only those whose name begins with one of these"
+    )
+    parser.add_argument(
+        "--bundle", type=Path, help="a trained model, for its labels in place of the true ones"
+    )
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    world = cached_world(drive_seed(arguments.seed))
-    truth = true_costmap(world)
-    camera = default_camera(arguments.width, arguments.height)
-    looks = progress(
-        drive(world, truth, camera, arguments.frames, arguments.rate, arguments.seed),
-        what="drive",
-        total=arguments.frames,
-    )
-    scores = measure(iter(looks), world, truth, camera, all_variants(), arguments.range)
+    tour = tour_of(arguments, images=arguments.bundle is not None)
+    base = PipelineSettings()
+    variants = {**plane_variants(base), **depth_variants(base)}
+    if arguments.variants:
+        variants = {k: v for k, v in variants.items() if k.startswith(tuple(arguments.variants))}
+    segmenter = None
+    if arguments.bundle is not None:
+        segmenter = build_pipeline(Bundle.load(arguments.bundle), settings=base).segmenter
+    looks = progress(tour.looks(arguments.frames), what="drive", total=arguments.frames)
+    scores = measure(looks, tour, variants, arguments.range, segmenter)
     names = list(next(iter(scores.values())).numbers())[:-2]
-    print(" " * 26 + "".join(f"{name.replace('lethal_recall_', 'recall '):>16}" for name in names))
+    print(" " * 30 + "".join(f"{name.replace('lethal_recall_', 'recall '):>17}" for name in names))
     for what, score in scores.items():
         numbers = score.numbers()
-        print(f"{what:26}" + "".join(f"{numbers[name]:16.4f}" for name in names))
+        print(f"{what:30}" + "".join(f"{numbers[name]:17.4f}" for name in names))
     if arguments.out:
-        result = {
-            "arguments": {**vars(arguments), "out": str(arguments.out)},
-            "scores": {k: s.numbers() for k, s in scores.items()},
-        }
-        arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        about = {k: str(v) if isinstance(v, Path) else v for k, v in vars(arguments).items()}
+        result = {"arguments": about, "scores": {k: s.numbers() for k, s in scores.items()}}
+        write_text(arguments.out, json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -133,6 +133,20 @@ def test_a_wrong_ontology_is_refused_by_name(change, message):
         Ontology.from_dict(data)
 
 
+def test_soft_ground_gives_way_and_is_written_only_where_it_is():
+    assert DESERT.soft_256[DESERT.id_of("Dry Grass")]
+    assert not DESERT.soft_256[DESERT.id_of("Landscape")]
+    assert Ontology.from_dict(DESERT.to_dict()).soft_256.tolist() == DESERT.soft_256.tolist()
+    assert ["soft" in c.to_dict() for c in DESERT.classes] == [c.soft for c in DESERT.classes]
+    data = DESERT.to_dict()
+    data["classes"][0]["soft"] = True
+    with pytest.raises(OntologyError, match="`standing` or `soft`, not both"):
+        Ontology.from_dict(data)
+    data["classes"][0].update(standing=False, soft="yes")
+    with pytest.raises(OntologyError, match="`soft` is 'yes'"):
+        Ontology.from_dict(data)
+
+
 def test_missing_ontology_lists_those_that_exist():
     with pytest.raises(OntologyError, match="duality_desert"):
         load_ontology("no_such_one")

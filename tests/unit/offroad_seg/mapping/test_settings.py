@@ -14,7 +14,8 @@ ONTOLOGY = load_ontology("duality_desert")
 
 def test_the_defaults_build_a_projector_and_a_costmap():
     settings = PipelineSettings()
-    settings.projector(ONTOLOGY)
+    assert not settings.projector(ONTOLOGY).needs_depth
+    assert PipelineSettings(projection="depth").projector(ONTOLOGY).needs_depth
     assert settings.costmap(ONTOLOGY).unknown(0).cost_HW.shape == (200, 200)
     assert not settings.in_base_frame
 
@@ -29,6 +30,7 @@ def test_costs_by_class_reach_the_costmap():
     ("options", "named"),
     [
         ({"costmap_frame": "map"}, "costmap_frame"),
+        ({"projection": "radar"}, "projection"),
         ({"odom_frame": "base_link"}, "two different names"),
         ({"slope_time": -1.0}, "slope_time"),
         ({"unlabelled_cost": 0}, "unlabelled_cost"),
@@ -50,6 +52,9 @@ def test_settings_that_make_no_sense_are_refused_at_once(options, named):
         ({"resolution": 0.0}, "costmap.resolution"),
         ({"max_range": -3.0}, "max_range"),
         ({"shadow": "moon"}, "shadow"),
+        ({"projection": "depth", "max_step": -1.0}, "max_step"),
+        ({"projection": "depth", "max_slope": 90.0}, "max_slope"),
+        ({"projection": "depth", "clearance": 0.1}, "clearance"),
         ({"decay_time": 0.0}, "decay_time"),
         ({"lethal_share": 2.0}, "lethal_share"),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the numbers of fusion may be."""
+"""What the numbers of projection and fusion may be."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from offroad_seg.ontology import cost_value
 
 if TYPE_CHECKING:
     from offroad_seg.ontology import Cost
+
+MAX_STANDING_PX = 4
 
 
 def unlabelled_value(cost: Cost) -> int:
@@ -52,4 +54,49 @@ def check_fusion(decay_time: float, min_evidence: float, max_evidence: float, le
             f"lethal_share is {lethal_share!r}",
             where="costmap.lethal_share",
             mend="give a number above 0 up to 1",
+        )
+
+
+def check_view_limits(
+    max_range: float, min_confidence: float, ground_height: float, min_standing_px: int
+) -> None:
+    """Refuse numbers with which no projector can look at an image.
+
+    Raises:
+        InputError: One is out of bounds.
+    """
+    if not (math.isfinite(max_range) and max_range > 0):
+        raise InputError(f"max_range is {max_range!r}", where="costmap.max_range", mend="give metres above 0")
+    if not 0.0 <= min_confidence <= 1.0:
+        raise InputError(
+            f"min_confidence is {min_confidence!r}", where="min_confidence", mend="give a number from 0 to 1"
+        )
+    if not math.isfinite(ground_height):
+        raise InputError(f"ground_height is {ground_height!r}", where="ground_height", mend="give metres")
+    if not 1 <= min_standing_px <= MAX_STANDING_PX:
+        raise InputError(
+            f"min_standing_px is {min_standing_px!r}",
+            where="min_standing_px",
+            mend=f"give 1 to {MAX_STANDING_PX}",
+        )
+
+
+def check_depth(max_step: float, max_slope: float, clearance: float) -> None:
+    """Refuse what no vehicle can do.
+
+    Raises:
+        InputError: A number is out of bounds.
+    """
+    for name, value, most in (("max_step", max_step, 2.0), ("clearance", clearance, 10.0)):
+        if not 0.0 < value <= most:
+            raise InputError(f"{name} is {value!r}", where=name, mend=f"give metres above 0, up to {most:g}")
+    if not 0.0 < max_slope <= 60.0:
+        raise InputError(
+            f"max_slope is {max_slope!r}", where="max_slope", mend="give degrees above 0, up to 60"
+        )
+    if clearance <= max_step:
+        raise InputError(
+            f"clearance is {clearance:g} m and max_step {max_step:g} m",
+            where="clearance, max_step",
+            mend="clearance is the vehicle's height: more than a step",
         )

@@ -1,33 +1,108 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Projection by depth: every measured pixel is a point, and says something about its cell."""
+"""Projection by depth: every measured pixel is a point, and says something about the cell that it lies in."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from offroad_seg.errors import CameraError, DepthError
+from offroad_seg.mapping.bounds import check_depth, check_view_limits
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.depth_points import PointCaster
+from offroad_seg.mapping.height import NARROW, UNSEEN, Limits, extremes, hazards, square, without_bumps
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
-from offroad_seg.types import UNLABELLED, GridObservation
+from offroad_seg.types import COST_LETHAL, OBSTACLE, UNLABELLED, GridObservation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.camera import CameraModel
+    from offroad_seg.mapping.depth_points import Points
     from offroad_seg.mapping.grid import GridSize
+    from offroad_seg.mapping.level import GroundView
     from offroad_seg.mapping.projector import Depth
     from offroad_seg.ontology import Ontology
     from offroad_seg.transforms import Transform
-    from offroad_seg.types import Segmentation
+    from offroad_seg.types import GridSpec, Segmentation
+
+    U8 = NDArray[np.uint8]
+    F32 = NDArray[np.float32]
+    Bool = NDArray[np.bool_]
+    Index = NDArray[np.intp]
+
+# So many points are a full look at a cell.
+_FULL_LOOK = 4.0
+# The ground under the vehicle is the plane: a disc of this radius counts as seen there, for what lies beside it.
+_FOOTPRINT_M = 0.6
+# Between things that are nearer to each other than this, nothing is free.
+_GAP_M = 0.4
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Points by the cells of a part of the window, with a margin that may lie outside of it.
+
+    Attributes:
+        window: Rows and columns of the window that the part covers; ``inner``: the same in the part.
+        shape: Rows and columns of the part.
+        footprint: Cells that the vehicle stands on.
+        cell_N: Flat index in the part of each point's cell.
+        up_N: Metres above the plane.
+        label_N: Class ids; likewise confidence_N.
+    """
+
+    window: tuple[slice, slice]
+    inner: tuple[slice, slice]
+    shape: tuple[int, int]
+    footprint: Bool
+    cell_N: Index
+    up_N: F32
+    label_N: U8
+    confidence_N: U8
 
 
 class DepthProjector:
-    """Puts labelled pixels where depth says that they are."""
+    """Puts labelled pixels where depth says that they are.
+
+    A cell is looked at by the points that lie in it. Nothing is known (label 255, evidence 0) of a cell without a
+    point: what no ray reached, what lies behind something or in a ditch, pixels without depth, beyond ``max_range``.
+
+    - **Standing classes** block the cells that their points lie in, from the ground up to ``clearance``. What hangs
+      higher, such as a crown, does not block what lies under it. Fewer than ``min_standing_px`` points in a cell and
+      those around it are noise: they mark nothing, but their cell is unknown.
+    - **Shape**, whatever the class: solid ground that rises or falls by more than ``max_step`` at once, or stands out
+      of, or lies below, all that is within ``height.NARROW`` metres by as much (blocks, ditches), or is steeper than
+      ``max_slope`` against gravity, is ``OBSTACLE``. Soft classes (high grass) are not held to the step, but to the
+      slope; standing ones have their own cost. Points without a class (unlabelled, sky, below ``min_confidence``) are
+      held to the step: something is there, and nobody knows what. Ground that rises within one cell more than a slope
+      does, yet less than a step, is unknown.
+    - **Ground classes** else: the class of one of the cell's points, as in all projectors, with the share of its
+      points that agree.
+
+    Evidence is confidence × share × points, four being a full look. The plane serves only as the height under the
+    vehicle and where no ground was seen around: attitude must be right, the ground may be anything.
+
+    Args:
+        ontology: The classes.
+        size: The window around the vehicle.
+        max_range: Metres from the camera's foot.
+        min_confidence: 0–1.
+        ground_height: Height of the base frame's origin above the ground, metres.
+        max_step: Metres. With cells so large that three of them at ``max_slope`` rise higher, that is the limit.
+        max_slope: Degrees.
+        clearance: Metres above the ground.
+        min_standing_px: Points of standing classes from which a thing is believed, 1–4.
+        keep_unlabelled: Report ground that was seen but carries no label as seen: label 255 with evidence.
+
+    Raises:
+        InputError: A number is out of bounds.
+    """
 
     needs_depth = True
 
@@ -45,14 +120,28 @@ class DepthProjector:
         min_standing_px: int = 2,
         keep_unlabelled: bool = False,
     ) -> None:
+        check_view_limits(max_range, min_confidence, ground_height, min_standing_px)
+        check_depth(max_step, max_slope, clearance)
         self._size = size
         self._ground_height = ground_height
         self._min_confidence = math.ceil(min_confidence * 255)
-        self._clearance = clearance
-        self._ground_256 = (ontology.costs_256 >= 0) & ~ontology.standing_256
-        self._standing_256 = (ontology.costs_256 >= 0) & ontology.standing_256
+        self._limits = Limits(max_step, math.tan(math.radians(max_slope)), size.resolution)
+        self._clearance = np.float32(clearance)
+        self._min_standing_px = min_standing_px
+        known_256 = ontology.costs_256 >= 0
+        self._ground_256 = known_256 & ~ontology.standing_256
+        self._ground_256[UNLABELLED] = keep_unlabelled
+        self._standing_256 = known_256 & ontology.standing_256
+        self._soft_256 = ontology.soft_256 & self._ground_256
+        # The worse class wins a cell where several things stand.
+        self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
+        self._lethal_256 = ontology.costs_256 == COST_LETHAL
+        self._gap = square(_GAP_M, size.resolution)
         self._caster = PointCaster(max_range)
+        self._scratch = Scratch()
         self._lens: Lens | None = None
+        shape = (size.cells_y, size.cells_x)
+        self._outputs = [(np.empty(shape, np.uint8), np.empty(shape, np.float32)) for _ in range(2)]
 
     def project(
         self,
@@ -65,10 +154,10 @@ class DepthProjector:
         ground_up_3: NDArray[np.float64] | None = None,
         depth_HW: Depth | None = None,
     ) -> GridObservation:
-        """See ``Projector.project``."""
+        """See ``Projector.project``. The result's arrays are kept buffers: they last until the next but one call."""
+        labels_HW = segmentation.labels_HW
         if depth_HW is None:
             raise DepthError("no_depth: there is no depth image for this frame", where="depth")
-        labels_HW, confidence_HW = segmentation.labels_HW, segmentation.confidence_HW
         if labels_HW.shape != (camera.height, camera.width):
             raise CameraError(
                 f"the camera is {camera.width}×{camera.height}, the labels {labels_HW.shape[1]}×{labels_HW.shape[0]}",
@@ -85,17 +174,129 @@ class DepthProjector:
             self._lens = Lens(camera, Scratch())
         grid = self._size.around(view.base_x, view.base_y)
         points = self._caster.cast(depth_HW, self._lens, view)
-        column = np.floor((points.x_N + (view.x - grid.origin_x)) / grid.resolution).astype(np.intp)
-        row = np.floor((points.y_N + (view.y - grid.origin_y)) / grid.resolution).astype(np.intp)
-        labels_N = labels_HW.ravel()[points.pixel_N]
-        confidence_N = confidence_HW.ravel()[points.pixel_N]
-        keep = (column >= 0) & (column < grid.width) & (row >= 0) & (row < grid.height)
-        keep &= (points.up_N < self._clearance) & (confidence_N >= self._min_confidence)
-        out_labels = np.full((grid.height, grid.width), UNLABELLED, np.uint8)
-        out_evidence = np.zeros((grid.height, grid.width), np.float32)
-        for kind_256 in (self._ground_256, self._standing_256):
-            some = np.flatnonzero(keep & kind_256[labels_N])
-            at = row[some] * grid.width + column[some]
-            out_labels.ravel()[at] = labels_N[some]
-            out_evidence.ravel()[at] = confidence_N[some] / np.float32(255)
-        return GridObservation(out_labels, out_evidence, grid, segmentation.stamp_ns)
+        self._outputs.reverse()
+        out_labels_HW, out_evidence_HW = self._outputs[0]
+        out_labels_HW.fill(UNLABELLED)
+        out_evidence_HW.fill(0.0)
+        part = self._part(points, segmentation, view, grid)
+        if part is not None:
+            labels, evidence = self._judge(part, (view.slope_x, view.slope_y))
+            out_labels_HW[part.window] = labels[part.inner]
+            out_evidence_HW[part.window] = evidence[part.inner]
+        return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns)
+
+    def _part(
+        self, points: Points, segmentation: Segmentation, view: GroundView, grid: GridSpec
+    ) -> _Part | None:
+        """The points in the window, and the smallest part of it that holds them and the vehicle."""
+        get, n = self._scratch.get, points.x_N.size
+        column = np.add(points.x_N, np.float32(view.x - grid.origin_x), out=get("column", (n,)))
+        row = np.add(points.y_N, np.float32(view.y - grid.origin_y), out=get("row", (n,)))
+        column *= np.float32(1.0 / grid.resolution)
+        row *= np.float32(1.0 / grid.resolution)
+        inside = (column >= 0) & (column < grid.width) & (row >= 0) & (row < grid.height)
+        kept = np.flatnonzero(inside)
+        if kept.size == 0:
+            return None
+        i, j = column[kept].astype(np.intp), row[kept].astype(np.intp)
+        base_i, base_j = grid.width // 2, grid.height // 2
+        # What surrounds the outermost cells must have room, for heights are judged by what lies around.
+        margin = round(NARROW / grid.resolution)
+        i0, i1 = min(int(i.min()), base_i) - margin, max(int(i.max()), base_i) + 1 + margin
+        j0, j1 = min(int(j.min()), base_j) - margin, max(int(j.max()), base_j) + 1 + margin
+        window = (slice(max(j0, 0), min(j1, grid.height)), slice(max(i0, 0), min(i1, grid.width)))
+        x = grid.origin_x - view.base_x + (np.arange(i0, i1) + 0.5) * grid.resolution
+        y = grid.origin_y - view.base_y + (np.arange(j0, j1) + 0.5) * grid.resolution
+        pixel = points.pixel_N[kept]
+        return _Part(
+            window,
+            tuple(slice(s.start - first, s.stop - first) for s, first in zip(window, (j0, i0), strict=True)),
+            (j1 - j0, i1 - i0),
+            x[None, :] ** 2 + y[:, None] ** 2 <= _FOOTPRINT_M**2,
+            (j - j0) * (i1 - i0) + (i - i0),
+            points.up_N[kept],
+            np.take(np.ascontiguousarray(segmentation.labels_HW), pixel),
+            np.take(np.ascontiguousarray(segmentation.confidence_HW), pixel),
+        )
+
+    def _judge(self, part: _Part, lean: tuple[float, float]) -> tuple[U8, F32]:
+        """Class and evidence of every cell of the part."""
+        sure = part.confidence_N >= self._min_confidence
+        standing = self._standing_256[part.label_N] & sure
+        ground = self._ground_256[part.label_N] & sure
+        soft = self._soft_256[part.label_N] & sure
+        solid = ~(standing | soft)
+
+        level = without_bumps(self._lowest(part, ground), self._limits.resolution)
+        level[level >= UNSEEN] = 0.0
+        # What hangs above the vehicle's height is out of its way.
+        below = part.up_N - np.take(level, part.cell_N) < self._clearance
+        ground &= below
+        standing &= below
+        firm = ground & solid
+        block = solid & below
+        _, high = extremes(part.cell_N[block], part.up_N[block], part.shape, self._scratch)
+        lethal, doubtful = hazards(
+            self._lowest(part, firm), high, self._lowest(part, ground & soft), level, lean, self._limits
+        )
+
+        labels, evidence = self._ground(part, ground)
+        n_block = _count(part, block | ground)
+        found = lethal & (n_block > 0)
+        labels[found] = OBSTACLE
+        evidence[found] = np.minimum(n_block[found] * np.float32(1.0 / _FULL_LOOK), 1.0)
+        stands = self._add_standing(part, standing, found, labels, evidence)
+        # Nothing drives through a gap between two things that is narrower than a wheel, or under half a branch.
+        between = cv2.morphologyEx((stands | found).view(np.uint8), cv2.MORPH_CLOSE, self._gap).view(np.bool_)
+        silent = (between & ~(stands | found)) | (doubtful & ~stands)
+        labels[silent] = UNLABELLED
+        evidence[silent] = 0.0
+        return labels, evidence
+
+    def _lowest(self, part: _Part, some: Bool) -> F32:
+        """Height of the ground by some of the points; under the vehicle it is the plane's."""
+        low_HW, _ = extremes(part.cell_N[some], part.up_N[some], part.shape, self._scratch)
+        low_HW[part.footprint & (low_HW >= UNSEEN)] = 0.0
+        return low_HW
+
+    def _ground(self, part: _Part, ground: Bool) -> tuple[U8, F32]:
+        """The class of one of a cell's points, with mean confidence of those that agree × their share × points."""
+        cell, label, confidence = part.cell_N[ground], part.label_N[ground], part.confidence_N[ground]
+        size = part.shape[0] * part.shape[1]
+        class_flat = np.full(size, UNLABELLED, np.uint8)
+        class_flat[cell] = label
+        agrees = label == class_flat[cell]
+        count = np.bincount(cell, minlength=size)
+        weight = np.bincount(cell, weights=confidence * agrees, minlength=size)
+        evidence = weight * np.minimum(count, _FULL_LOOK) / (255.0 * _FULL_LOOK * np.maximum(count, 1))
+        return class_flat.reshape(part.shape), evidence.astype(np.float32).reshape(part.shape)
+
+    def _add_standing(self, part: _Part, standing: Bool, found: Bool, labels: U8, evidence: F32) -> Bool:
+        """Write what stands over the ground; returns the cells where anything does."""
+        cell, label, confidence = part.cell_N[standing], part.label_N[standing], part.confidence_N[standing]
+        if cell.size == 0:
+            return np.zeros(part.shape, np.bool_)
+        # Within a cell the worst class, then the surest point, is written last and stays.
+        order = np.argsort(self._rank_256[label] * 256 + confidence, kind="stable")
+        size = part.shape[0] * part.shape[1]
+        class_flat, confidence_flat = np.full(size, UNLABELLED, np.uint8), np.zeros(size, np.float32)
+        class_flat[cell[order]] = label[order]
+        confidence_flat[cell[order]] = confidence[order]
+        count = np.bincount(cell, minlength=size).astype(np.float32).reshape(part.shape)
+        around = cv2.boxFilter(count, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        class_HW = class_flat.reshape(part.shape)
+        believed = (count > 0) & (around >= self._min_standing_px - 0.5)
+        # A lethal shape is not made passable by the bush that stands on it.
+        written = believed & (~found | self._lethal_256[class_HW])
+        worth = np.minimum(count * np.float32(1.0 / _FULL_LOOK), 1.0) * confidence_flat.reshape(part.shape)
+        labels[written] = class_HW[written]
+        evidence[written] = worth[written] * np.float32(1.0 / 255.0)
+        speck = (count > 0) & ~believed & ~found
+        labels[speck] = UNLABELLED
+        evidence[speck] = 0.0
+        return believed
+
+
+def _count(part: _Part, some: Bool) -> F32:
+    size = part.shape[0] * part.shape[1]
+    return np.bincount(part.cell_N[some], minlength=size).astype(np.float32).reshape(part.shape)

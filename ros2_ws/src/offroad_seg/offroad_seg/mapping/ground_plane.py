@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offroad_seg.errors import CameraError, InputError
+from offroad_seg.mapping.bounds import check_view_limits
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.cells import CellTable, worth_of
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
-from offroad_seg.mapping.occlusion import MAX_STANDING_PX, EdgeFinder, Shadow
+from offroad_seg.mapping.occlusion import EdgeFinder, Shadow
 from offroad_seg.types import COST_LETHAL, UNLABELLED, GridObservation
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class GroundPlaneProjector:
         min_standing_px: int = 2,
         keep_unlabelled: bool = False,
     ) -> None:
-        _check(max_range, min_confidence, ground_height, slope_uncertainty, shadow, min_standing_px)
+        check_view_limits(max_range, min_confidence, ground_height, min_standing_px)
+        _check_shadow(slope_uncertainty, shadow)
         self._size = size
         self._ground_height = ground_height
         self._shadow = shadow
@@ -239,22 +241,7 @@ class GroundPlaneProjector:
         out_evidence.ravel()[at] = np.where(known, evidence, 0.0)[order]
 
 
-def _check(
-    max_range: float,
-    min_confidence: float,
-    ground_height: float,
-    slope_uncertainty: float,
-    shadow: str,
-    min_standing_px: int,
-) -> None:
-    if not (math.isfinite(max_range) and max_range > 0):
-        raise InputError(f"max_range is {max_range!r}", where="costmap.max_range", mend="give metres above 0")
-    if not 0.0 <= min_confidence <= 1.0:
-        raise InputError(
-            f"min_confidence is {min_confidence!r}", where="min_confidence", mend="give a number from 0 to 1"
-        )
-    if not math.isfinite(ground_height):
-        raise InputError(f"ground_height is {ground_height!r}", where="ground_height", mend="give metres")
+def _check_shadow(slope_uncertainty: float, shadow: str) -> None:
     if not 0.0 <= slope_uncertainty < 45.0:
         raise InputError(
             f"slope_uncertainty is {slope_uncertainty!r}",
@@ -263,9 +250,3 @@ def _check(
         )
     if shadow not in SHADOWS:
         raise InputError(f"shadow is {shadow!r}", where="shadow", mend=f"give one of: {', '.join(SHADOWS)}")
-    if not 1 <= min_standing_px <= MAX_STANDING_PX:
-        raise InputError(
-            f"min_standing_px is {min_standing_px!r}",
-            where="min_standing_px",
-            mend=f"give 1 to {MAX_STANDING_PX}",
-        )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from offroad_seg.mapping.bounds import MAX_STANDING_PX
 from offroad_seg.mapping.buffers import Scratch
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 # Pixels looked at along the ray: some inside the object, for its confidence (at the very edge it is always low)
 # and against speckles; some outside, so that an edge that runs along the ray is not a contact at every stair.
 _STEPS = np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0], np.float32)
-_INSIDE = 3
-MAX_STANDING_PX = 1 + _INSIDE
+_INSIDE = MAX_STANDING_PX - 1
 # More edge pixels than this come only from noise. Dropping some is safe: their cells stay unknown.
 _MAX_EDGE_PIXELS = 24_000
 _MIN_BIN = math.radians(0.25)
