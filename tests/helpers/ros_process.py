@@ -61,23 +61,33 @@ class NodeProcess:
     Args:
         arguments: After the ``node`` of the command line.
         log: Where its output goes.
+        module: What is run in place of the command line's own module.
+        **environment: Variables for it.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        module: str = "offroad_seg.cli.main",
+        **environment: str,
+    ) -> None:
         self.log = log
         self._segments: set[Path] = set()
         environment = {
             **os.environ,
+            **environment,
             "OMP_NUM_THREADS": "1",
             "RCUTILS_COLORIZED_OUTPUT": "0",
             "PYTHONUNBUFFERED": "1",
         }
         with log.open("w") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "offroad_seg.cli.main", "node", *arguments],
+                [sys.executable, "-m", module, "node", *arguments],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=Path(__file__).parents[2],
                 start_new_session=True,
             )
 
@@ -121,9 +131,11 @@ class NodeProcess:
 
 
 @contextmanager
-def running_node(arguments: Sequence[str], log: Path, ready: str = "configured:") -> Iterator[NodeProcess]:
+def running_node(
+    arguments: Sequence[str], log: Path, ready: str = "configured:", **options: str
+) -> Iterator[NodeProcess]:
     """A node that has said ``ready``; ended, and its exit status checked, when the block ends."""
-    node = NodeProcess(arguments, log)
+    node = NodeProcess(arguments, log, **options)
     try:
         node.wait_for(ready)
         yield node

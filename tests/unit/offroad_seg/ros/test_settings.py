@@ -135,3 +135,44 @@ def test_a_rotation_is_a_quarter_turn():
     assert check_value(RULES["camera_rotation"], 270) == 270
     with pytest.raises(InputError, match="0, 90, 180, 270"):
         check_value(RULES["camera_rotation"], 45)
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ([], ()),
+        (None, ()),
+        ([""], ()),
+        (["front"], ("front",)),
+        (("front", "/rig/left"), ("front", "/rig/left")),
+    ],
+)
+def test_cameras_are_namespaces(value, names):
+    assert check_value(RULES["cameras"], value) == names
+
+
+@pytest.mark.parametrize(
+    "value", ["front", 5, [5], ["fr ont"], ["2nd"], ["a//b"], ["a", "a"], ["a/b", "a_b"], ["front/"], ["~x"]]
+)
+def test_what_is_no_list_of_cameras_is_refused(value):
+    with pytest.raises(InputError, match="cameras"):
+        check_value(RULES["cameras"], value)
+
+
+def test_each_of_several_cameras_has_a_mount_of_its_own():
+    nan = math.nan
+    settings = Settings(cameras=("front", "rig/left"), mounts={"rig_left": (0.5, nan, 1.0, nan, 0.2, nan)})
+    assert settings.camera_names == ("front", "rig/left")
+    assert settings.mount("front") is None
+    assert settings.mount("rig/left") == (0.5, 0, 1.0, 0, 0.2, 0)
+    with pytest.raises(InputError, match=r"camera_mount\.front\.z"):
+        Settings(cameras=("front",), mounts={"front": (0.5, nan, nan, nan, nan, nan)}).mount("front")
+    with pytest.raises(InputError, match="there are several"):
+        Settings(cameras=("front",), mount_z=1.0).mount("front")
+
+
+def test_the_rule_of_a_cameras_mount_is_that_of_the_one_camera():
+    rule = mount_rule("camera_mount.rig_left.pitch", ("front", "rig/left"))
+    assert (rule.name, rule.high) == ("camera_mount.rig_left.pitch", RULES["camera_mount.pitch"].high)
+    for name in ("camera_mount.right.pitch", "camera_mount.front.tilt", "camera_mount.pitch", "bundle"):
+        assert mount_rule(name, ("front", "rig/left")) is None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
@@ -43,6 +44,8 @@ LATCHED_QOS = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+
+_ACKNOWLEDGED = Duration(seconds=1)
 
 
 class ImageOutputs:
@@ -126,6 +129,8 @@ class GridOutputs:
         """Remove the publishers; the latched costmap goes with them."""
         for publisher in (self._grid, self._raw):
             if publisher is not None:
+                # Else "all is unknown", which was published just before, may never leave this machine.
+                publisher.wait_for_all_acked(_ACKNOWLEDGED)
                 self._node.destroy_lifecycle_publisher(publisher)
 
     @property
