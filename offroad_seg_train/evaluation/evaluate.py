@@ -15,7 +15,7 @@ from offroad_seg.metrics import SegmentationMetrics
 from offroad_seg.progress import progress
 from offroad_seg.resources import replacing_folder, write_text
 from offroad_seg_train.data.dataset import read_pair
-from offroad_seg_train.evaluation.frames import choose_frames
+from offroad_seg_train.evaluation.frames import FrameScore, choose_frames
 from offroad_seg_train.evaluation.gallery import Worst
 from offroad_seg_train.evaluation.labelling import Labeller, LabelOptions
 from offroad_seg_train.evaluation.pictures import confusion_picture, reliability_picture
@@ -51,23 +51,6 @@ class EvaluateOptions:
     batch_size: int = 4
     calibrate: bool = False
     overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class FrameScore:
-    """One frame's own figures; the IoU is None where it has no labelled pixel.
-
-    Attributes:
-        name: The frame.
-        miou: Over the classes that it shows or that were predicted in it.
-        pixel_accuracy: Of its labelled pixels.
-        seconds: That labelling it took, without reading it.
-    """
-
-    name: str
-    miou: float | None
-    pixel_accuracy: float | None
-    seconds: float
 
 
 def evaluate(model: OpenedModel, out: Path, options: EvaluateOptions) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which labelled frames a model is judged or calibrated on."""
+"""Which labelled frames a model is judged or calibrated on, and what each of them scored."""
 
 from __future__ import annotations
 
@@ -57,6 +57,23 @@ class Frames:
     def describe(self) -> dict[str, Any]:
         """For reports and manifests, without the folders of this machine."""
         return {"layout": self.layout, "part": self.part, "images": len(self.pairs)}
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """One frame's own figures; the IoU is None where it has no labelled pixel.
+
+    Attributes:
+        name: The frame.
+        miou: Over the classes that it shows or that were predicted in it.
+        pixel_accuracy: Of its labelled pixels.
+        seconds: That labelling it took, without reading it.
+    """
+
+    name: str
+    miou: float | None
+    pixel_accuracy: float | None
+    seconds: float
 
 
 def choose_frames(source: FrameSource, own: Ontology, recipe: dict[str, Any], *, where: str) -> Frames:

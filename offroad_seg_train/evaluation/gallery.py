@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.ontology import Ontology
-    from offroad_seg_train.evaluation.evaluate import FrameScore
+    from offroad_seg_train.evaluation.frames import FrameScore
 
     U8 = NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.ontology import Ontology
-    from offroad_seg_train.evaluation.evaluate import FrameScore
+    from offroad_seg_train.evaluation.frames import FrameScore
     from offroad_seg_train.evaluation.gallery import Worst
 
     Metrics = dict[str, Any]
