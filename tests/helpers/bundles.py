@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,8 +128,20 @@ def make_color_bundle(
     sharpness: float = 1e-2,
     poison: bool = False,
     convolution: bool = False,
+    mistaken: dict[str, tuple[int, int, int]] | None = None,
 ) -> Bundle:
-    """Write and load a bundle of ``color_model``; it runs with ONNX Runtime."""
+    """Write and load a bundle of ``color_model``; it runs with ONNX Runtime.
+
+    Args:
+        path: Its folder.
+        ontology: The classes.
+        height: Rows of the input.
+        width: Columns of the input.
+        sharpness: As ``color_model``.
+        poison: As ``color_model``.
+        convolution: As ``color_model``.
+        mistaken: Class → the colour that the network expects of it, where that is not the ontology's: a worse network.
+    """
     manifest = Manifest(
         name="nearest_color",
         ontology=ontology.to_dict(),
@@ -143,5 +156,9 @@ def make_color_bundle(
         versions={"onnx": onnx.__version__},
         source={"model": "nearest_color"},
     )
-    model = color_model(ontology, height, width, sharpness=sharpness, poison=poison, convolution=convolution)
+    seen = replace(
+        ontology,
+        classes=tuple(replace(c, color=(mistaken or {}).get(c.name, c.color)) for c in ontology.classes),
+    )
+    model = color_model(seen, height, width, sharpness=sharpness, poison=poison, convolution=convolution)
     return write_bundle(path, manifest, {"model.onnx": model})

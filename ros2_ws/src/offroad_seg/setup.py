@@ -59,6 +59,7 @@ setup(
         ],
         "offroad_seg.commands": [
             "bench = offroad_seg.cli.bench:COMMAND",
+            "compare = offroad_seg.cli.compare:COMMAND",
             "compile = offroad_seg.cli.compile:COMMAND",
             "doctor = offroad_seg.cli.doctor:COMMAND",
             "inspect = offroad_seg.cli.inspect:COMMAND",

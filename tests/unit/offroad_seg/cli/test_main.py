@@ -11,7 +11,7 @@ import pytest
 
 from offroad_seg.cli.main import build_parser, find_commands, load_command, main
 
-RUNTIME = {"bench", "compile", "doctor", "inspect", "node", "replay", "view"}
+RUNTIME = {"bench", "compare", "compile", "doctor", "inspect", "node", "replay", "view"}
 TRAINER = {
     "audit", "demo", "evaluate", "export", "lr-find", "predict", "prepare", "sweep", "synth", "train",
 }  # fmt: skip

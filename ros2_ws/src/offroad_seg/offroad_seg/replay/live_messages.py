@@ -101,7 +101,7 @@ def grid(costmap: Costmap) -> Any:
         cell_stride=5,
         fields=[
             PackedElementField(name=n, offset=i, type=t)
-            for i, (n, t) in enumerate(zip(names, types))  # noqa: B905
+            for i, (n, t) in enumerate(zip(names, types, strict=True))
         ],
         data=cells_HW5.tobytes(),
     )
