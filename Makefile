@@ -39,7 +39,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# tf2_msgs, vision_msgs and nav2_msgs, which the rclpy wheels lack. Without a compiler it says so; a failed build fails its test.
+# tf2_msgs, vision_msgs, nav2_msgs and bond, which the rclpy wheels lack. Without a compiler it says so; a failed build fails its test.
 interfaces: setup
 	@-$(BIN)/python tests/ros_interfaces/build.py
 

@@ -38,6 +38,7 @@ PACKAGES = {
     "tf2_msgs": ("TFMessage",),
     "vision_msgs": ("VisionClass", "LabelInfo"),
     "nav2_msgs": ("CostmapMetaData", "Costmap"),
+    "bond": ("Status",),
 }
 MINIMUM_CMAKE = (3, 22)
 NAME = "ros_interfaces"
