@@ -19,9 +19,10 @@ def metrics(**changes):
     costmap = {"frames": 100, "free_precision": 0.995, "lethal_as_free": 0.0, "lethal_recall": 0.97}
     return {
         "images": 100, "frames": 100, "frames_dropped": 0, "dropped": {}, "miou_present": 0.8, "ece": 0.02,
-        "costmap": costmap, "costmap_frames": 100, "costmap_known_share": 0.3, "flicker": 0.05, "flicker_truth": 0.05,
+        "costmap": costmap, "costmap_frames": 100, "costmap_known_share": 0.3, "flicker_compensated": 0.05, "flicker_compensated_truth": 0.04,
         "latency_ms": {"total": {"p50": 20.0, "p99": 30.0}}, "camera_period_ms": 100.0,
-        "bag": {"topics": {"image": "/i", "camera_info": "/c"}, "losses": []},
+        "driven_path": {"false_lethal_rate": 0.0, "unknown_rate": 0.1}, "costmap_stability": {"flip_share": 0.0},
+        "ood_share": 0.01, "bag": {"topics": {"image": "/i", "camera_info": "/c"}, "losses": []},
     } | changes  # fmt: skip
 
 
@@ -50,7 +51,14 @@ def test_a_good_drive_with_truth_passes_every_check():
         ("costmaps", {"costmap_frames": 95}, WARN),
         ("costmaps", {"costmap_frames": 0}, FAIL),
         ("unknown", {"costmap_known_share": 0.001}, FAIL),
-        ("flicker", {"flicker": 0.2}, FAIL),
+        ("flicker", {"flicker_compensated": 0.4}, FAIL),
+        ("flicker", {"flicker_compensated": 0.1, "flicker_compensated_truth": None}, WARN),
+        ("driven_lethal", {"driven_path": {"false_lethal_rate": 0.02}}, WARN),
+        ("driven_lethal", {"driven_path": {"false_lethal_rate": 0.2}}, FAIL),
+        ("driven_unknown", {"driven_path": {"unknown_rate": 0.9}}, FAIL),
+        ("stability", {"costmap_stability": {"flip_share": 0.01}}, WARN),
+        ("ood", {"ood_share": 0.5}, FAIL),
+        ("agreement", {"agreement": {"pixels": 0.8}}, WARN),
         ("dropped", {"frames": 98, "frames_dropped": 2}, WARN),
         ("dropped", {"frames": 50, "frames_dropped": 50}, FAIL),
         ("engine", {"dropped": {"engine_error": {"frames": 1, "first_reason": "not finite"}}}, FAIL),
@@ -68,11 +76,14 @@ def test_each_check_fires_and_decides_the_whole(key, changes, state):
 
 def test_what_has_no_truth_is_not_judged_and_said():
     bare = metrics(images=0, costmap={"frames": 0})
-    del bare["miou_present"], bare["ece"], bare["flicker_truth"]
+    del bare["miou_present"], bare["ece"], bare["flicker_compensated_truth"], bare["driven_path"]
     found = verdict(bare)
     assert found.state == PASS
     assert "nothing proven" in found.title
     assert "No truth in this bag" in found.reason
+    driven = verdict(bare | {"driven_path": {"false_lethal_rate": 0.0, "unknown_rate": 0.1}})
+    assert "nothing proven" not in driven.title
+    assert "the ground that was driven over" in driven.reason
     assert {of(found, k).state for k in ("labels", "ece", "lethal_as_free", "free_precision")} == {UNKNOWN}
 
 

@@ -11,6 +11,7 @@ from offroad_seg.replay.charts import histogram, track
 from offroad_seg.replay.gridview import LETHAL_RGB, STOPS
 from offroad_seg.replay.report_data import as_json, page_data
 from offroad_seg.replay.report_measures import camera_period_ms, gaps_ms, measures
+from offroad_seg.replay.report_sections import map_marks, sections
 from offroad_seg.replay.report_verdict import verdict
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, ga
     )
     rows, pictures = evaluation.rows, gallery.pictures()
     data = page_data(rows, evaluation.drop_rows, gallery, pictures, evaluation.ontology)
+    if data["map"] is not None:
+        data["map"]["marks"] = map_marks(metrics)
     period = camera_period_ms(rows)
     total = metrics["latency_ms"].get("total", {})
     marks = {q: total[q] for q in ("p50", "p95", "p99") if q in total}
@@ -66,6 +69,7 @@ def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, ga
         drop_marks=data["drops"],
         worst=data["worst"],
         has_map=data["map"] is not None,
+        marks={mark["kind"] for mark in data["map"]["marks"]} if data["map"] else set(),
         grids=[grid["name"] for grid in data["map"]["grids"]] if data["map"] else [],
         series=[{"key": s["key"], "name": s["name"]} for s in data["series"]],
         class_columns=tables.class_columns(metrics),
@@ -73,7 +77,7 @@ def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, ga
         matrix=tables.matrix(evaluation),
         latency_title=tables.latency_title(metrics),
         histogram=Markup(histogram([r.latency_ms for r in rows], "ms", marks)),  # noqa: S704
-        tables=tables.sections(metrics),
+        sections=sections(metrics),
         drop_rows=tables.drop_rows(evaluation.drop_rows),
         drops_left_out=max(0, len(evaluation.drop_rows) - tables.MAX_DROPS),
         identity=tables.identity(metrics),

@@ -89,8 +89,8 @@ def _unknown_share(metrics: Metrics) -> float | None:
 
 
 def _own_flicker(metrics: Metrics) -> float | None:
-    own, scene = metrics.get("flicker"), metrics.get("flicker_truth")
-    return None if own is None or scene is None else max(0.0, own - scene)
+    own, scene = metrics.get("flicker_compensated"), metrics.get("flicker_compensated_truth")
+    return None if own is None else max(0.0, own - (scene or 0.0))
 
 
 def _losses(metrics: Metrics) -> float | None:
@@ -102,6 +102,7 @@ def _late(metrics: Metrics) -> float | None:
     return p99 / period if p99 and period else None
 
 
+_NO_DRIVE = "no costmap along a drive of some metres: odometry and calibration are needed"
 _NO_LABELS = "the bag holds no true labels"
 _NO_GRID = "the bag holds no true grid, or no true obstacle was seen near the vehicle"
 
@@ -132,6 +133,16 @@ CHECKS: tuple[Check, ...] = (
         "export with --calibrate DATA", proof=True,
     ),
     Check(
+        "driven_lethal", "Driven ground called lethal", _at("driven_path", "false_lethal_rate"), 0.01, 0.05, "%",
+        "of the known cells that the vehicle then drove over, those called lethal as it approached", _NO_DRIVE,
+        "the vehicle would have stopped for nothing: see the marked cells on the map", proof=True,
+    ),
+    Check(
+        "driven_unknown", "Driven ground unknown", _at("driven_path", "unknown_rate"), 0.30, 0.70, "%",
+        "of the cells that the vehicle then drove over, those unknown as it approached, 2 to 10 m ahead", _NO_DRIVE,
+        "raise costmap.max_range or lower min_confidence, or tilt the camera down", proof=True,
+    ),
+    Check(
         "costmaps", "Frames with a costmap", _costmaps, 0.99, 0.90, "%",
         "of the frames with labels, those that gave a costmap", "replayed without a calibration",
         "the reasons stand in the notes: transforms, calibration, or time",
@@ -142,9 +153,25 @@ CHECKS: tuple[Check, ...] = (
         "see which frames know little, and costmap.max_range and min_confidence",
     ),
     Check(
-        "flicker", "Labels steady in time", _own_flicker, 0.02, 0.08, "%",
-        "labels that change from frame to frame beyond those that the scene itself changes", _NO_LABELS,
+        "stability", "Costmap steady in time", _at("costmap_stability", "flip_share"), 0.002, 0.02, "%",
+        "of the cells called free or lethal, those that turn from one into the other in a frame",
+        "no costmap that stands still: odometry is needed", "see the marked cells on the map, and costmap.decay_time",
+    ),
+    Check(
+        "flicker", "Labels steady in time", _own_flicker, 0.05, 0.15, "%",
+        "labels that change from frame to frame though the camera's motion is taken out", "too few frames to compare",
         "see the frames where labels change at once; more training images, or motion blur in training",
+    ),
+    Check(
+        "ood", "Like the training", _at("ood_share"), 0.05, 0.30, "%",
+        "mean share of pixels unlike the images that the network was validated on",
+        "the bundle has no such score: export with --calibrate DATA",
+        "train on images of this place; the costmap trusts such pixels less",
+    ),
+    Check(
+        "agreement", "Agrees with the other bundle", _at("agreement", "pixels"), 0.90, 0.70, "%",
+        "of all pixels, those that both bundles label alike", "only one bundle was replayed",
+        "see the frames where they disagree most",
     ),
     Check(
         "dropped", "Frames lost", _dropped, 0.005, 0.05, "%",

@@ -50,14 +50,19 @@ def figures(metrics: Metrics) -> list[dict[str, str]]:
         ]
     if "costmap_known_share" in metrics:
         rows.append(("Costmap known", percent(metrics["costmap_known_share"]), "mean share of all its cells"))
-    if metrics["flicker"] is not None:
-        truth = metrics.get("flicker_truth")
-        own = (
-            f"the scene itself: {100 * truth:.1f} %"
-            if truth is not None
-            else "frame to frame, motion included"
+    if metrics.get("flicker_compensated") is not None:
+        truth = metrics.get("flicker_compensated_truth")
+        own = "labels that change, motion taken out" + (
+            f"; true ones {100 * truth:.1f} %" if truth is not None else ""
         )
-        rows.append(("Labels that change", percent(metrics["flicker"]), own))
+        rows.append(("Flicker", percent(metrics["flicker_compensated"]), own))
+    elif metrics["flicker"] is not None:
+        rows.append(("Labels that change", percent(metrics["flicker"]), "frame to frame, motion included"))
+    driven = metrics.get("driven_path") or {}
+    if driven.get("false_lethal_rate") is not None:
+        rows.append(
+            ("Driven over, called lethal", percent(driven["false_lethal_rate"]), "as the vehicle approached")
+        )
     total = metrics["latency_ms"].get("total")
     if total:
         what = "image out to labels back" if metrics["mode"] == "via_ros" else "letterbox to costmap"
@@ -99,9 +104,10 @@ def latency_title(metrics: Metrics) -> str:
 
 def class_columns(metrics: Metrics) -> list[tuple[str, bool]]:
     """Heading, and whether it sorts as text."""
-    if not metrics["images"]:
-        return [("Class", True), ("Predicted, % of pixels", False)]
-    names = ["IoU", "Dice", "Precision", "Recall", "True, % of pixels", "Predicted, %"]
+    names = ["Predicted, % of pixels"]
+    if metrics["images"]:
+        names = ["IoU", "Dice", "Precision", "Recall", "True, % of pixels", "Predicted, %"]
+    names += [name for name, _ in _class_extras(metrics)]
     return [("Class", True), *((name, False) for name in names)]
 
 
@@ -119,8 +125,22 @@ def class_rows(metrics: Metrics, ontology: Ontology) -> list[list[dict[str, Any]
             row.append(cell(m["pixels"] / total, f"{100 * m['pixels'] / total:.2f}"))
         share = metrics["predicted_share"][c.name] or 0.0
         row.append(cell(share, f"{100 * share:.2f}"))
+        for _, values in _class_extras(metrics):
+            value = values.get(c.name)
+            row.append(cell(value, number(value)))
         rows.append(row)
     return rows
+
+
+def _class_extras(metrics: Metrics) -> list[tuple[str, dict[str, float | None]]]:
+    """Columns that need no truth, where the replay measured them."""
+    found = [
+        ("Flicker", metrics.get("flicker_compensated_per_class")),
+        ("Other bundle, IoU", (metrics.get("agreement") or {}).get("per_class")),
+    ]
+    return [
+        (name, values) for name, values in found if values and any(v is not None for v in values.values())
+    ]
 
 
 def cell(
@@ -247,9 +267,3 @@ def drop_rows(drops: Sequence[DropRow]) -> list[dict[str, Any]]:
         }
         for d in drops[:MAX_DROPS]
     ]
-
-
-def sections(metrics: Metrics) -> list[dict[str, Any]]:
-    """Tables of name, value and meaning, of what this replay has."""
-    found = [("Costmap against the true grid", costmap_rows(metrics))]
-    return [{"title": title, "rows": rows} for title, rows in found if rows]

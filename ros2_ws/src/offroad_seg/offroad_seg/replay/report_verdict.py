@@ -103,11 +103,13 @@ def _listed(results: Sequence[Result]) -> str:
 
 
 def _honest(metrics: Metrics) -> list[str]:
-    labels, grid = bool(metrics["images"]), bool(metrics.get("costmap", {}).get("frames"))
+    labels, grid = bool(metrics["images"]), bool((metrics.get("costmap") or {}).get("frames"))
     if labels and grid:
         return []
     if not labels and not grid:
-        return ["No truth in this bag: whether labels and costmap are right was not judged"]
+        driven = (metrics.get("driven_path") or {}).get("false_lethal_rate") is not None
+        but = ", but for the ground that was driven over" if driven else ""
+        return [f"No truth in this bag: whether labels and costmap are right was not judged{but}"]
     what = (
         "true grid in this bag: whether the costmap is"
         if labels

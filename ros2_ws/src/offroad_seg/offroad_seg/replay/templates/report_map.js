@@ -75,6 +75,11 @@
     const grid = $("map-grid") && map.grids[$("map-grid").value];
     if (grid) node("image", { href: grid.uri, x: px(grid.x), y: py(grid.y + grid.height), width: grid.width * scale, height: grid.height * scale, preserveAspectRatio: "none" });
     legs(shades());
+    for (const mark of map.marks) {
+      const shape = mark.kind === "driven" ? "M-5 -5L5 5M-5 5L5 -5" : "M0 -5L5 0L0 5L-5 0Z";
+      const drawn = node("path", { class: `mark-${mark.kind}`, d: shape, transform: `translate(${px(mark.x)} ${py(mark.y)})` });
+      node("title", {}, drawn).textContent = `${mark.text}, at ${mark.x.toFixed(1)}, ${mark.y.toFixed(1)} m`;
+    }
     foot = node("rect", { class: "foot" });
     ruler();
     const first = known[0], last = known[known.length - 1];
@@ -89,7 +94,10 @@
       pin.type = "button"; pin.className = "pin"; pin.textContent = rank; pin.dataset.frame = w.index;
       pin.title = `${w.name} ${said(w.value, w.unit)}, frame ${w.index}`;
       pin.setAttribute("aria-label", `Worst frame ${rank}: ${pin.title}`);
-      pin.style.left = px(pose[0]) + "px"; pin.style.top = py(pose[1]) + "px";
+      // To the left of the path, so that neither it nor the vehicle is hidden.
+      const [x, y, yaw] = [px(pose[0]), py(pose[1]), pose[2]], aside = [x - 26 * Math.sin(yaw), y - 26 * Math.cos(yaw)];
+      node("line", { class: "leader", x1: x, y1: y, x2: aside[0], y2: aside[1] });
+      pin.style.left = aside[0] + "px"; pin.style.top = aside[1] + "px";
       pin.addEventListener("pointerdown", (e) => e.stopPropagation());
       pin.addEventListener("click", () => show(w.frame));
       pins.append(pin);
