@@ -19,6 +19,9 @@ _SHARE = 0.5
 def overlay_image(
     image_HWC: NDArray[np.uint8], labels_HW: NDArray[np.uint8], ontology: Ontology
 ) -> NDArray[np.uint8]:
-    """Class colours mixed half and half into the RGB image, shape (H, W, 3)."""
+    """Class colours mixed half and half into the RGB image, shape (H, W, 3); labels may be of another size."""
     colors_HWC = ontology.colorize(labels_HW)
+    if colors_HWC.shape != image_HWC.shape:
+        size = (image_HWC.shape[1], image_HWC.shape[0])
+        colors_HWC = np.asarray(cv2.resize(colors_HWC, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     return np.asarray(cv2.addWeighted(image_HWC, 1.0 - _SHARE, colors_HWC, _SHARE, 0.0), np.uint8)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.cli.command import Command
+from offroad_seg.cli.replay_measures import add_measure_arguments, measures_of, second_bundle
 from offroad_seg.cli.replay_source import add_source_arguments, load_pipelines, open_source
 from offroad_seg.cli.view import add_server_arguments, open_server, shown
 from offroad_seg.errors import InputError
@@ -39,6 +40,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace the folder where it is not empty")
     add("--resume", action="store_true", help="go on with a replay to this folder that was broken off")
     add_source_arguments(parser)
+    add_measure_arguments(parser)
     add("--view", action="store_true", help="show what is replayed in a browser while it runs")
     add_server_arguments(parser)
     add("--via-ros", action="store_true", help="play the bag over DDS into the real node, in another process")
@@ -79,6 +81,7 @@ def _replay(args: argparse.Namespace, opened: Opened) -> dict[str, Any]:
         engine={},
         settings=opened.values,
         overwrite=args.overwrite,
+        measures=measures_of(args, opened),
     )
     with ExitStack() as stack:
         server = stack.enter_context(open_server(args)) if args.view else None
@@ -105,14 +108,15 @@ def _offline(
             "precision": info.precision,
             "providers": " ".join(info.providers),
         }
-        identity = identity_of(opened, replay.engine)
+        identity = identity_of(args, opened, replay.engine)
         with (
-            partial_run(args.out, identity, resume=args.resume, overwrite=args.overwrite) as spool,
+            partial_run(args.out, identity, resume=args.resume, overwrite=args.overwrite) as spools,
             shown(server, opened, pipeline) as show,
+            second_bundle(args, opened, replay) as beside,
         ):
-            say_resumed(args, len(spool))
-            run = spooled(pipelines, spool, lambda items: perceive(items, pipelines))
-            return replay.run(lambda items: show(run(items)))
+            say_resumed(args, len(spools[0]))
+            run = spooled(pipelines, spools[0], lambda items: perceive(items, pipelines))
+            return replay.run(lambda items: beside(show(run(items)), spools[1]))
     except InputError:
         raise
     except BaseException:
@@ -137,8 +141,8 @@ def _via_ros(
     with NodeReplay(opened.source, opened.values, args.bundle, rate=args.rate) as node:
         replay.engine = node.engine
         replay.extra = node.extra
-        with shown(server, opened, None) as show:
-            return replay.run(lambda items: show(node.perceive(items)))
+        with shown(server, opened, None) as show, second_bundle(args, opened, replay) as beside:
+            return replay.run(lambda items: beside(show(node.perceive(items)), None))
 
 
 def _is_file(word: str) -> bool:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg import __version__
+from offroad_seg.bundle import read_manifest
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from offroad_seg.cli.replay_source import Opened
 
 
-def identity_of(opened: Opened, engine: dict[str, Any]) -> dict[str, Any]:
+def identity_of(args: argparse.Namespace, opened: Opened, engine: dict[str, Any]) -> dict[str, Any]:
     """What must be the same for the engine to say the same of each frame.
 
     Parameters of the costmap do not count: what follows the engine is worked out anew.
@@ -24,6 +25,7 @@ def identity_of(opened: Opened, engine: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": __version__,
         "bundle": opened.bundle.manifest.digest,
+        "compare_with": None if args.compare_with is None else read_manifest(args.compare_with).digest,
         "engine": engine,
         "bag": [
             [file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in _files(source.bag.path)

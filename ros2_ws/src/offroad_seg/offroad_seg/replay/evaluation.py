@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from offroad_seg.mapping.doubt import ood_share
-from offroad_seg.metrics import count_image, metrics_from_confusion
+from offroad_seg.metrics import confusion, count_image, metrics_from_confusion
 from offroad_seg.replay.costmap_truth import compare
+from offroad_seg.replay.driven_path import DrivenPath, Footprint
+from offroad_seg.replay.motion import MotionCompensation
 from offroad_seg.replay.records import FrameRecord, truth_of
+from offroad_seg.replay.stability import Stability
 from offroad_seg.replay.summary import PERCENTILES, TIME_KEYS, DropRow, FrameRow, Summary
 from offroad_seg.types import COST_UNKNOWN, UNLABELLED
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 
     U8 = NDArray[np.uint8]
 
-__all__ = ["PERCENTILES", "TIME_KEYS", "DropRow", "Evaluation", "FrameRow", "Scorer"]
+__all__ = ["PERCENTILES", "TIME_KEYS", "DropRow", "Evaluation", "FrameRow", "Measures", "Scorer"]
 
 
 class Changes:
@@ -49,23 +54,49 @@ class Changes:
         return [int(np.count_nonzero(both & (before != labels_HW))), int(np.count_nonzero(both))]
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What is measured beside labels, and with what.
+
+    Attributes:
+        odom_frame: Costmaps in it stand still: only those are asked for stability and along the drive.
+        footprint: The vehicle's, for the ground that it drove over.
+        motion: Measure flicker with the camera's motion taken out.
+    """
+
+    odom_frame: str = "odom"
+    footprint: Footprint = field(default_factory=Footprint)
+    motion: bool = True
+
+
 class Scorer:
     """Measures each frame against its truth and against the frames before it.
 
     Args:
         ontology: The bundle's.
         true_costmap: The world's grid, or None.
+        measures: None takes the defaults.
     """
 
-    def __init__(self, ontology: Ontology, true_costmap: Costmap | None = None) -> None:
+    def __init__(
+        self, ontology: Ontology, true_costmap: Costmap | None = None, measures: Measures | None = None
+    ) -> None:
+        measures = measures or Measures()
         self._ontology, self._true_costmap = ontology, true_costmap
+        self._odom_frame = measures.odom_frame
         self._changes, self._true_changes = Changes(), Changes()
+        self._motion = MotionCompensation(ontology.n_classes) if measures.motion else None
+        self._stability, self._driven = Stability(), DrivenPath(measures.footprint)
+
+    def _reset(self) -> None:
+        for past in (self._changes, self._true_changes, self._motion, self._stability, self._driven):
+            if past is not None:
+                past.reset()
 
     def frame(self, bag_frame: BagFrame, perception: Perception) -> FrameRecord:
         """The record of a frame that gave labels."""
         if bag_frame.time_ran_back:
-            self._changes.reset()
-            self._true_changes.reset()
+            self._reset()
         result, camera, n = perception.segmentation, bag_frame.camera, self._ontology.n_classes
         truth, miou = self._truth(bag_frame, perception)
         pixels = np.bincount(result.labels_HW.ravel(), minlength=256)
@@ -78,6 +109,8 @@ class Scorer:
             ood_share=ood_share(result),
             pixels=[*pixels[:n].tolist(), int(pixels[n:].sum())],
             flicker=self._changes.add(camera, result.labels_HW),
+            motion=None if self._motion is None else self._motion.add(bag_frame, result.labels_HW),
+            agreement=_agreement(bag_frame.other_HW, result.labels_HW, n),
             truth=truth,
             miou=miou,
             latency_ms=dict(perception.timings_ms),
@@ -96,7 +129,11 @@ class Scorer:
         truth_HW, result = bag_frame.truth_HW, perception.segmentation
         if truth_HW is None:
             return None, None
-        counts = count_image(result.labels_HW, truth_HW, result.confidence_HW, self._ontology.n_classes)
+        # The node's output_size may ask for labels of another size: they are judged at the truth's.
+        labels_HW, confidence_HW = (
+            _sized(array, truth_HW.shape) for array in (result.labels_HW, result.confidence_HW)
+        )
+        counts = count_image(labels_HW, truth_HW, confidence_HW, self._ontology.n_classes)
         miou = metrics_from_confusion(counts.confusion_NN, self._ontology.names)["miou_present"]
         return truth_of(counts) | {"flicker": self._true_changes.add(bag_frame.camera, truth_HW)}, miou
 
@@ -105,6 +142,9 @@ class Scorer:
         if costmap is None:
             return None
         found: dict[str, Any] = {"known_share": float(np.mean(costmap.cost_HW != COST_UNKNOWN))}
+        if pose is not None and costmap.frame_id == self._odom_frame:
+            found["stability"] = self._stability.add(costmap)
+            found["driven"] = self._driven.add(costmap, pose)
         if self._true_costmap is None:
             return found
         if pose is None:
@@ -120,6 +160,7 @@ class Evaluation(Summary):
         ontology: The bundle's.
         true_costmap: The world's grid, or None.
         cameras: Names of the cameras, where there are several.
+        measures: None takes the defaults.
 
     Attributes:
         last: The newest record.
@@ -132,9 +173,10 @@ class Evaluation(Summary):
         ontology: Ontology,
         true_costmap: Costmap | None = None,
         cameras: Sequence[str] = (),
+        measures: Measures | None = None,
     ) -> None:
         super().__init__(ontology, cameras)
-        self.scorer = Scorer(ontology, true_costmap)
+        self.scorer = Scorer(ontology, true_costmap, measures)
 
     def add(self, bag_frame: BagFrame, perception: Perception) -> FrameRow:
         """One frame that gave labels."""
@@ -149,6 +191,20 @@ class Evaluation(Summary):
     def _record(self, record: FrameRecord) -> FrameRow | None:
         self.last = record
         return self.take(record)
+
+
+def _agreement(other_HW: U8 | None, labels_HW: U8, n_classes: int) -> list[int] | None:
+    if other_HW is None:
+        return None
+    counts: list[int] = confusion(_sized(labels_HW, other_HW.shape), other_HW, n_classes).ravel().tolist()
+    return counts
+
+
+def _sized(array_HW: U8, shape: tuple[int, ...]) -> U8:
+    if array_HW.shape == shape:
+        return array_HW
+    size = (shape[1], shape[0])
+    return np.asarray(cv2.resize(array_HW, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def _pose(odom_T_base: Transform | None) -> list[float] | None:

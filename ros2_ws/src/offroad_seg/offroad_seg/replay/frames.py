@@ -51,6 +51,7 @@ class BagFrame:
         time_ran_back: The stamps jumped back: whatever was fused belongs to another time.
         no_camera_reason: Why there is no calibration.
         camera: Name of the camera.
+        other_HW: Class ids that another bundle gives the image (uint8, 255 unlabelled), or None.
     """
 
     index: int
@@ -64,6 +65,7 @@ class BagFrame:
     time_ran_back: bool = False
     no_camera_reason: str = ""
     camera: str = ""
+    other_HW: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

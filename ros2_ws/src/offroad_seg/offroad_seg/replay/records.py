@@ -40,6 +40,9 @@ class FrameRecord:
         ood_share: Share of pixels out of distribution, None where the bundle has no such score.
         pixels: Number of pixels of each predicted class, and last of those without a label; N + 1 numbers.
         flicker: [changed, compared] pixels against the frame before of this camera, None for the first.
+        motion: The same with the camera's motion taken out, as ``MotionCompensation.add`` gives it.
+        agreement: Pixels by the label of the other bundle (rows) and of this one (columns, the last no class), row by
+            row; None where there is no other bundle.
         truth: What ``truth_of`` made, and ``flicker`` of the true labels; None without truth.
         miou: ``miou_present`` of this frame alone.
         latency_ms: Stage → milliseconds.
@@ -58,6 +61,8 @@ class FrameRecord:
     ood_share: float | None = None
     pixels: list[int] = field(default_factory=list)
     flicker: list[int] | None = None
+    motion: dict[str, Any] | None = None
+    agreement: list[int] | None = None
     truth: dict[str, Any] | None = None
     miou: float | None = None
     latency_ms: dict[str, float] = field(default_factory=dict)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Items = Iterable[BagFrame | Drop]
     Results = Iterator[tuple[BagFrame, Perception] | Drop]
 
-_RUN, _SPOOL = "run.json", "engine.spool"
+_RUN, _SPOOL, _SECOND = "run.json", "engine.spool", "second.spool"
 
 
 def partial_folder(out: Path) -> Path:
@@ -84,6 +84,12 @@ class SpooledImageEngine(SpooledEngine):
         return self._known() or self._keep(self._engine.infer_image(image_HWC))
 
 
+def spooled_engine(engine: InferenceEngine, spool: Spool) -> SpooledEngine:
+    """The wrapper that fits an engine."""
+    made = SpooledImageEngine if isinstance(engine, ImageEngine) else SpooledEngine
+    return made(engine, spool)
+
+
 def spooled(
     pipelines: Mapping[str, PerceptionPipeline],
     spool: Spool,
@@ -96,9 +102,7 @@ def spooled(
         spool: An open spool.
         perceive: From frames to results, in order.
     """
-    inner = next(iter(pipelines.values())).segmenter.engine
-    made = SpooledImageEngine if isinstance(inner, ImageEngine) else SpooledEngine
-    engine = made(inner, spool)
+    engine = spooled_engine(next(iter(pipelines.values())).segmenter.engine, spool)
     for pipeline in pipelines.values():
         pipeline.segmenter.engine = engine
 
@@ -123,8 +127,10 @@ def spooled(
 
 
 @contextmanager
-def partial_run(out: Path, identity: dict[str, Any], *, resume: bool, overwrite: bool) -> Iterator[Spool]:
-    """The spool of a replay; at the end of the block it goes, but for an interruption or a failure on the way.
+def partial_run(
+    out: Path, identity: dict[str, Any], *, resume: bool, overwrite: bool
+) -> Iterator[tuple[Spool, Spool]]:
+    """The spools of a replay's engine and of a second one; both go at the end of the block, unless it fails.
 
     Args:
         out: The results folder to be.
@@ -146,9 +152,9 @@ def partial_run(out: Path, identity: dict[str, Any], *, resume: bool, overwrite:
     lock = _check_free(folder)
     try:
         (folder / _RUN).write_text(json.dumps(identity, indent=2, sort_keys=True), encoding="utf-8")
-        with Spool(folder / _SPOOL) as spool:
+        with Spool(folder / _SPOOL) as spool, Spool(folder / _SECOND) as second:
             try:
-                yield spool
+                yield spool, second
             except BaseException:
                 if len(spool) == 0:
                     shutil.rmtree(folder)

@@ -6,14 +6,14 @@ from __future__ import annotations
 import json
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg import __version__
 from offroad_seg.errors import ImageError
 from offroad_seg.progress import progress
 from offroad_seg.replay.annotated import AnnotatedWriter
-from offroad_seg.replay.evaluation import Evaluation
+from offroad_seg.replay.evaluation import Evaluation, Measures
 from offroad_seg.replay.frames import BagFrame, Drop, FrameSource
 from offroad_seg.replay.gallery import Gallery
 from offroad_seg.replay.prefetch import Prefetch
@@ -48,6 +48,8 @@ class Replay:
         settings: What was set, for the results.
         overwrite: Replace a results folder that is there.
         extra: More keys for ``metrics.json``, asked when all is done.
+        measures: What is measured beside labels.
+        told: Key of ``metrics.json`` → what is said there beside the figures, where there are any.
     """
 
     source: FrameSource
@@ -58,6 +60,8 @@ class Replay:
     settings: dict[str, Any]
     overwrite: bool = False
     extra: Callable[[], dict[str, Any]] = field(default=dict)
+    measures: Measures = field(default_factory=Measures)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self, perceive: Callable[[Items], Results]) -> dict[str, Any]:
         """Replay every frame and write ``metrics.json``, ``frames.jsonl``, ``annotated.mcap`` and ``report.html``.
@@ -75,7 +79,7 @@ class Replay:
     def _run(self, perceive: Callable[[Items], Results], folder: Path) -> dict[str, Any]:
         source, ontology = self.source, self.bundle.ontology
         truth, count = source.true_costmap(), source.topics.images
-        evaluation = Evaluation(ontology, truth, source.topics.names)
+        evaluation = Evaluation(ontology, truth, source.topics.names, self.measures)
         gallery = Gallery(ontology, truth, count, source.odom_frame)
         annotated = AnnotatedWriter(folder, source.bag, ontology, source.topics)
         if source.topics.grid is not None:
@@ -98,7 +102,7 @@ class Replay:
         if not evaluation.rows:
             raise self._nothing(evaluation)
         metrics = {
-            **evaluation.metrics(),
+            **self._figures(evaluation),
             "seconds": seconds,
             "frames_per_second": len(evaluation.rows) / seconds,
             **self._identity(),
@@ -108,6 +112,11 @@ class Replay:
         (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
         write_report(folder / REPORT_NAME, metrics, evaluation, gallery)
         return metrics
+
+    def _figures(self, evaluation: Evaluation) -> dict[str, Any]:
+        found = evaluation.metrics()
+        told = {**self.told, "driven_path": {"footprint": asdict(self.measures.footprint)}}
+        return {key: {**told[key], **value} if key in told else value for key, value in found.items()}
 
     def _identity(self) -> dict[str, Any]:
         bag, topics, manifest = self.source.bag, self.source.topics, self.bundle.manifest

@@ -12,7 +12,10 @@ import numpy as np
 
 from offroad_seg.metrics import SegmentationMetrics
 from offroad_seg.replay.costmap_truth import CostmapScore
+from offroad_seg.replay.driven_path import DrivenSum
 from offroad_seg.replay.records import counts_of
+from offroad_seg.replay.stability import StabilitySum
+from offroad_seg.replay.sums import AgreementSum, MotionSum, Ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,23 +78,6 @@ class DropRow:
     reason: str
 
 
-class Ratio:
-    """A share over all frames: the sum of parts by the sum of wholes; None where there is no whole."""
-
-    def __init__(self) -> None:
-        self.part = self.whole = 0
-
-    def add(self, pair: Sequence[int] | None) -> None:
-        """One frame's [part, whole]; None counts nothing."""
-        if pair is not None:
-            self.part += pair[0]
-            self.whole += pair[1]
-
-    def value(self) -> float | None:
-        """The share."""
-        return self.part / self.whole if self.whole else None
-
-
 class Summary:
     """Adds up records.
 
@@ -121,6 +107,8 @@ class Summary:
         self._costmaps = 0
         self._costmap_score = CostmapScore()
         self._costmap_truth = False
+        self._stability, self._driven = StabilitySum(), DrivenSum()
+        self._motion, self._agreement = MotionSum(ontology), AgreementSum(ontology)
 
     def take(self, record: FrameRecord) -> FrameRow | None:
         """One more record; its row, or None for a drop."""
@@ -167,6 +155,8 @@ class Summary:
             self._latencies.setdefault(stage, []).append(milliseconds)
         self._pixels += np.array(record.pixels, np.int64)
         self._flicker.add(record.flicker)
+        self._motion.add(record)
+        self._agreement.add(record)
         if record.truth is not None:
             self.segmentation.add(counts_of(record.truth, self.ontology.n_classes))
             self._true_flicker.add(record.truth["flicker"])
@@ -179,6 +169,9 @@ class Summary:
         if (compared := record.costmap.get("truth")) is not None:
             self._costmap_truth = True
             self._costmap_score.add(compared)
+        for sums, key in ((self._stability, "stability"), (self._driven, "driven")):
+            if (found := record.costmap.get(key)) is not None:
+                sums.add(found)
 
     def _label_metrics(self) -> dict[str, Any]:
         scored = self.segmentation.images > 0
@@ -201,7 +194,7 @@ class Summary:
         }
         if scored:
             result["flicker_truth"] = self._true_flicker.value()
-        return result
+        return result | self._motion.result() | self._agreement.result()
 
     def _costmap_metrics(self) -> dict[str, Any]:
         result: dict[str, Any] = {
@@ -212,6 +205,9 @@ class Summary:
             result["costmap"] = self._costmap_score.result()
         if self._costmaps:
             result["costmap_known_share"] = _mean(r.known_share for r in self.rows)
+        for key, sums in (("costmap_stability", self._stability), ("driven_path", self._driven)):
+            if (found := sums.result()) is not None:
+                result[key] = found
         return result
 
     def _percentiles(self) -> dict[str, dict[str, float]]:

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A check that needs no labels: where the vehicle drove, the ground can be driven on.
+
+Each cell that the footprint comes to cover is looked up in the costmaps of the approach: what was it called when the
+vehicle was 2 to 4 m, 4 to 6 m … away? Lethal was wrong; unknown made the planner blind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from offroad_seg.errors import InputError
+from offroad_seg.mapping.grid import origin_cell
+from offroad_seg.replay.costmap_truth import LETHAL_FROM
+from offroad_seg.replay.stability import CellCounts
+from offroad_seg.types import COST_UNKNOWN
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.transforms import Transform
+    from offroad_seg.types import Costmap
+
+    Cells = NDArray[np.int64]
+
+EDGES_M = (2.0, 4.0, 6.0, 8.0, 10.0)
+"""Distances between which the approach is looked at."""
+LOOK_EVERY_M = 0.25
+"""A costmap is kept for the check whenever the vehicle has moved so far."""
+JUMP_M = 5.0
+"""A longer way between two frames is a leap of the odometry, not a drive."""
+LISTED = 100
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The rectangle of ground under the vehicle, in its base frame.
+
+    Attributes:
+        length: Metres along x.
+        width: Metres along y.
+        ahead: Metres from the base frame's origin to the rectangle's centre.
+
+    Raises:
+        InputError: A size is not positive.
+    """
+
+    length: float = 2.5
+    width: float = 1.6
+    ahead: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.length <= 30 and 0 < self.width <= 30 and abs(self.ahead) <= 30):
+            raise InputError(
+                f"a footprint of {self.length:g} × {self.width:g} m, {self.ahead:g} m ahead",
+                where="--footprint",
+                mend="give LENGTH,WIDTH or LENGTH,WIDTH,AHEAD in metres, as 2.5,1.6",
+            )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A costmap of the approach, and from where it was made."""
+
+    cost_HW: NDArray[np.int8]
+    cell: tuple[int, int]
+    x: float
+    y: float
+    yaw: float
+
+
+class DrivenPath:
+    """Follows the vehicle and looks back at what it was told.
+
+    Args:
+        footprint: The vehicle's.
+    """
+
+    def __init__(self, footprint: Footprint) -> None:
+        self._footprint = footprint
+        self.reset()
+
+    def reset(self) -> None:
+        """Another drive begins."""
+        self._looks: deque[_Look] = deque()
+        self._pose: tuple[float, float, float] | None = None
+        self._resolution = 0.0
+        self._covered: set[tuple[int, int]] = set()
+
+    def add(self, costmap: Costmap, odom_T_base: Transform) -> dict[str, Any]:
+        """One more costmap, in the frame of the odometry.
+
+        Returns:
+            ``metres`` driven since the frame before; ``bins``: for each distance [looks, unknown, lethal], where one
+            look is one cell in one costmap of the approach; ``lethal_cells``: the whole cells [x, y] that some of them
+            called lethal, at most ``LISTED``; ``resolution`` of a cell, metres.
+        """
+        pose = _planar(odom_T_base)
+        metres = 0.0 if self._pose is None else math.dist(pose[:2], self._pose[:2])
+        if metres > JUMP_M or costmap.grid.resolution != self._resolution:
+            self.reset()
+            metres, self._resolution = 0.0, costmap.grid.resolution
+        bins = np.zeros((len(EDGES_M) - 1, 3), np.int64)
+        wrong: list[list[int]] = []
+        entered_N2 = self._entered(pose)
+        if len(entered_N2):
+            for look in self._looks:
+                self._look_up(look, entered_N2, bins, wrong)
+        self._pose = pose
+        self._keep(costmap, pose)
+        listed = sorted({(x, y) for x, y in wrong})[:LISTED]
+        return {
+            "metres": metres,
+            "bins": bins.tolist(),
+            "lethal_cells": [list(cell) for cell in listed],
+            "resolution": self._resolution,
+        }
+
+    def _entered(self, pose: tuple[float, float, float]) -> Cells:
+        """Cells that the footprint has come to cover since the frame before, (N, 2) as x, y."""
+        x, y, yaw = self._pose or pose
+        turn = math.remainder(pose[2] - yaw, math.tau)
+        reach = math.dist(pose[:2], (x, y)) + abs(turn) * self._footprint.length
+        steps = max(1, math.ceil(reach / max(0.2, self._resolution)))
+        swept: set[tuple[int, int]] = set()
+        for step in range(1, steps + 1):
+            share = step / steps
+            at = self._under(x + share * (pose[0] - x), y + share * (pose[1] - y), yaw + share * turn)
+            under = {(column, row) for column, row in at.tolist()}
+            swept |= under
+        entered = sorted(swept - self._covered) if self._pose is not None else []
+        self._covered = under
+        return np.array(entered, np.int64).reshape(-1, 2)
+
+    def _under(self, x: float, y: float, yaw: float) -> Cells:
+        """Cells whose centre lies under the vehicle at a pose, (N, 2)."""
+        f, cell = self._footprint, self._resolution
+        c, s = math.cos(yaw), math.sin(yaw)
+        cx, cy = x + c * f.ahead, y + s * f.ahead
+        reach = 0.5 * math.hypot(f.length, f.width)
+        columns = np.arange(math.floor((cx - reach) / cell), math.ceil((cx + reach) / cell) + 1)
+        rows = np.arange(math.floor((cy - reach) / cell), math.ceil((cy + reach) / cell) + 1)
+        dx, dy = np.meshgrid((columns + 0.5) * cell - cx, (rows + 0.5) * cell - cy)
+        inside = (np.abs(c * dx + s * dy) <= f.length / 2) & (np.abs(c * dy - s * dx) <= f.width / 2)
+        at = np.nonzero(inside)
+        cells: Cells = np.stack([columns[at[1]], rows[at[0]]], axis=1)
+        return cells
+
+    def _look_up(self, look: _Look, cells_N2: Cells, bins: Cells, wrong: list[list[int]]) -> None:
+        dx = (cells_N2[:, 0] + 0.5) * self._resolution - look.x
+        dy = (cells_N2[:, 1] + 0.5) * self._resolution - look.y
+        # Behind the vehicle is where it came from: that was no approach.
+        ahead = dx * math.cos(look.yaw) + dy * math.sin(look.yaw) > 0
+        number_N = np.digitize(np.hypot(dx, dy), EDGES_M) - 1
+        column, row = cells_N2[:, 0] - look.cell[0], cells_N2[:, 1] - look.cell[1]
+        height, width = look.cost_HW.shape
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        cost_N = np.full(len(cells_N2), COST_UNKNOWN, np.int64)
+        cost_N[inside] = look.cost_HW[row[inside], column[inside]]
+        valid = ahead & (number_N >= 0) & (number_N < len(bins))
+        for kind, mask in enumerate(
+            (valid, valid & (cost_N == COST_UNKNOWN), valid & (cost_N >= LETHAL_FROM))
+        ):
+            bins[:, kind] += np.bincount(number_N[mask], minlength=len(bins))[: len(bins)]
+        wrong.extend(cells_N2[valid & (cost_N >= LETHAL_FROM)].tolist())
+
+    def _keep(self, costmap: Costmap, pose: tuple[float, float, float]) -> None:
+        x, y, yaw = pose
+        newest = self._looks[-1] if self._looks else None
+        if newest is None or math.dist((x, y), (newest.x, newest.y)) >= LOOK_EVERY_M:
+            self._looks.append(_Look(costmap.cost_HW, origin_cell(costmap.grid), x, y, yaw))
+        reach = EDGES_M[-1] + self._footprint.length + abs(self._footprint.ahead)
+        # In order of time: a place that is passed again later is another approach.
+        while self._looks and math.dist((x, y), (self._looks[0].x, self._looks[0].y)) > reach:
+            self._looks.popleft()
+        while len(self._looks) > 4 * reach / LOOK_EVERY_M:
+            self._looks.popleft()
+
+
+class DrivenSum:
+    """The figures under ``driven_path`` in ``metrics.json``, from what ``DrivenPath`` said of each frame."""
+
+    def __init__(self) -> None:
+        self._metres = 0.0
+        self._frames = 0
+        self._bins: Cells = np.zeros((len(EDGES_M) - 1, 3), np.int64)
+        self._cells = CellCounts()
+
+    def add(self, found: dict[str, Any]) -> None:
+        """One more frame."""
+        self._frames += 1
+        self._metres += found["metres"]
+        self._bins += np.array(found["bins"], np.int64)
+        self._cells.add(found["lethal_cells"], found["resolution"])
+
+    def result(self) -> dict[str, Any] | None:
+        """None where there was no costmap along a drive."""
+        if not self._frames:
+            return None
+        bins = [
+            {"from_m": low, "to_m": high, **_rates(*counts)}
+            for low, high, counts in zip(EDGES_M[:-1], EDGES_M[1:], self._bins.tolist())  # noqa: B905
+        ]
+        return {
+            "metres": self._metres,
+            **_rates(*self._bins.sum(axis=0).tolist()),
+            "by_distance": bins,
+            "worst": self._cells.worst("frames"),
+        }
+
+
+def _rates(looks: int, unknown: int, lethal: int) -> dict[str, Any]:
+    known = looks - unknown
+    return {
+        "looks": looks,
+        "unknown_rate": unknown / looks if looks else None,
+        "false_lethal_rate": lethal / known if known else None,
+    }
+
+
+def _planar(odom_T_base: Transform) -> tuple[float, float, float]:
+    x, y = (float(v) for v in odom_T_base.translation_3[:2])
+    return x, y, odom_T_base.roll_pitch_yaw()[2]
