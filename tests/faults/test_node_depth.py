@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``projection: depth``: the depth image of the same stamp, or no costmap for that frame; never the plane instead."""
+
+from __future__ import annotations
+
+import array
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from sensor_msgs.msg import Image
+
+from tests.helpers import scene
+from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.ros_client import OPTICAL, RELIABLE, Client, cells, set_header
+from tests.helpers.ros_process import running_node
+
+TOLERANCE_S = 0.02
+
+
+def true_depth():
+    """z-depth of the plain ground under the scene's camera; NaN above the horizon."""
+    pitch, height = scene.MOUNT["pitch"], scene.MOUNT["z"]
+    v = (np.arange(scene.HEIGHT) + 0.5 - scene.CAMERA.cy) / scene.CAMERA.fy
+    down = np.sin(pitch) + v * np.cos(pitch)  # metres down for each metre of z-depth
+    depth = np.where(down > 0.02, height / np.maximum(down, 0.02), np.nan).astype(np.float32)
+    return np.repeat(depth[:, None], scene.WIDTH, axis=1)
+
+
+def depth_message(depth_HW, stamp, encoding="32FC1", **changes):
+    message = Image(height=depth_HW.shape[0], width=depth_HW.shape[1], encoding=encoding)
+    message.step = depth_HW.shape[1] * depth_HW.itemsize
+    message.data = array.array("B", np.ascontiguousarray(depth_HW).tobytes())
+    set_header(message, stamp, OPTICAL)
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+@pytest.fixture(scope="module")
+def client(domain, bundle, tmp_path_factory):  # noqa: F811
+    log = tmp_path_factory.mktemp("node") / "log"
+    options = ("projection=depth", "tf_timeout=0.5", f"depth_tolerance={TOLERANCE_S}", "stall_timeout=20")
+    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters()]
+    for option in options:
+        arguments += ["--param", option]
+    with running_node(arguments, log), Client() as client:
+        client.depth = client.node.create_publisher(Image, "depth", RELIABLE)
+        client.connect()
+        assert client.spin_until(lambda: client.depth.get_subscription_count() > 0)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def image(ontology):  # noqa: F811
+    """Plain ground below the sky: nothing that stands."""
+    labels = scene.scene_labels(ontology)
+    labels[labels == ontology.id_of("Rocks")] = ontology.id_of("Landscape")
+    return ontology.colorize(labels)
+
+
+def send(client, image, message=None, delay_s=0.0):
+    """A frame, and ``message(stamp)`` as its depth after some time; its stamp."""
+    stamp = client.send_frame(image, scene.CAMERA)
+    client.spin(delay_s)
+    if message is not None:
+        client.depth.publish(message(stamp))
+    return stamp
+
+
+@pytest.fixture(autouse=True)
+def works(client, image):
+    """Before each test and after it, frames with good depth give a costmap."""
+
+    def maps():
+        good = lambda stamp: depth_message(true_depth(), stamp)  # noqa: E731
+        for _ in range(10):
+            stamp = send(client, image, good)
+            if client.spin_until(lambda s=stamp: client.answer("costmap", {s}) is not None, 1.0):
+                return client.answer("costmap", {stamp})
+        raise AssertionError(client.status())
+
+    yield maps()
+    maps()
+
+
+def known_cells(grid):
+    return int((cells(grid) >= 0).sum())
+
+
+def test_good_depth_maps_the_ground(works):
+    assert known_cells(works) > 500
+    assert 100 not in cells(works)  # plain ground is no obstacle
+
+
+def test_millimetres_say_the_same_as_metres(client, image):
+    millimetres = np.nan_to_num(true_depth() * 1000.0).astype(np.uint16)
+    for _ in range(5):
+        stamp = send(client, image, lambda s: depth_message(millimetres, s, "16UC1"))
+        if client.spin_until(lambda s=stamp: client.answer("costmap", {s}) is not None, 1.0):
+            break
+    assert known_cells(client.answer("costmap", {stamp})) > 500
+
+
+def test_depth_that_comes_after_its_image_is_waited_for(client, image):
+    stamp = send(client, image, lambda s: depth_message(true_depth(), s), delay_s=0.2)
+    assert client.spin_until(lambda: client.answer("costmap", {stamp}) is not None, 2.0)
+
+
+def test_depth_of_a_near_stamp_belongs_to_the_image(client, image):
+    near = round(0.8 * TOLERANCE_S * 1e9)
+    stamp = send(client, image, lambda s: depth_message(true_depth(), s - near))
+    assert client.spin_until(lambda: client.answer("costmap", {stamp}) is not None, 2.0)
+
+
+def nan_depth():
+    return np.full((scene.HEIGHT, scene.WIDTH), math.nan, np.float32)
+
+
+BAD = {
+    "missing": (None, "no_depth", "no depth image within"),
+    "of another stamp": (lambda s: depth_message(true_depth(), s - 50_000_000), "no_depth", "within 0.02 s"),
+    "all NaN": (lambda s: depth_message(nan_depth(), s), "bad_depth", "depth"),
+    "all zero": (
+        lambda s: depth_message(np.zeros((scene.HEIGHT, scene.WIDTH), np.uint16), s, "16UC1"),
+        "bad_depth",
+        "depth",
+    ),
+    "of another size": (lambda s: depth_message(true_depth()[::2, ::2], s), "bad_depth", "100×60"),
+    "not aligned": (
+        lambda s: depth_message(true_depth(), s, header=_header(s, "depth_optical_frame")),
+        "bad_depth",
+        "depth_optical_frame",
+    ),
+    "of an unknown encoding": (lambda s: depth_message(true_depth(), s, "64FC1"), "bad_depth", "64FC1"),
+    "short": (
+        lambda s: depth_message(true_depth(), s, data=array.array("B", bytes(10))),
+        "bad_depth",
+        "10 bytes",
+    ),
+    "of an odd step": (
+        lambda s: depth_message(true_depth(), s, step=scene.WIDTH * 4 - 1),
+        "bad_depth",
+        "step",
+    ),
+    "empty": (lambda s: depth_message(true_depth(), s, height=0, width=0), "bad_depth", "0×0"),
+}
+
+
+def _header(stamp, frame_id):
+    message = Image()
+    set_header(message, stamp, frame_id)
+    return message.header
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_without_usable_depth_labels_go_on_and_there_is_no_costmap(client, image, fault):
+    message, cause, words = BAD[fault]
+    before = client.drops("costmap", cause)
+    client.spin(3 * TOLERANCE_S)  # the good depth before is too old for this image
+    stamp = send(client, image, message)
+    assert client.spin_until(lambda: client.answer("labels", {stamp}) is not None, 2.0)
+    level, text, values = client.wait_status(
+        "costmap", lambda _lv, _m, v: int(v.get(f"dropped.{cause}", 0)) > before
+    )
+    assert level >= 1
+    assert words in text
+    assert words in values[f"dropped.{cause}.reason"]
+    assert client.answer("costmap", {stamp}) is None
+
+
+def test_depth_that_stops_makes_the_costmap_unknown(domain, bundle, image, tmp_path):  # noqa: F811
+    """And an image on its head is mapped as it is: depth lies in the image's own orientation."""
+    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters(), "--namespace", "turned"]
+    mount = {"roll": math.pi}  # the camera hangs on its head
+    options = (
+        "projection=depth",
+        "camera_rotation=180",
+        "stall_timeout=0.6",
+        f"camera_mount.roll={mount['roll']}",
+    )
+    for option in options:
+        arguments += ["--param", option]
+    with running_node(arguments, tmp_path / "log"), Client(namespace="turned") as client:
+        depth = client.node.create_publisher(Image, "depth", RELIABLE)
+        client.connect()
+        assert client.spin_until(lambda: depth.get_subscription_count() > 0)
+        upside_down, its_depth = image[::-1, ::-1], true_depth()[::-1, ::-1]
+        sent = set()
+        for _ in range(20):
+            stamp = client.send_frame(upside_down, scene.CAMERA)
+            depth.publish(depth_message(its_depth, stamp))
+            sent.add(stamp)
+            if client.spin_until(lambda: client.answer("costmap", sent) is not None, 0.3):
+                break
+        grid = client.answer("costmap", sent)
+        assert known_cells(grid) > 500
+        _, column = np.nonzero(cells(grid) >= 0)
+        assert column.mean() > 110  # ahead of the vehicle, which is in the middle
+        client.clear()
+        for _ in range(20):
+            client.send_frame(upside_down, scene.CAMERA)
+            client.spin(0.1)
+            if client.got["costmap"] and known_cells(client.got["costmap"][-1]) == 0:
+                break
+        assert known_cells(client.got["costmap"][-1]) == 0
+        assert client.got["labels"]
