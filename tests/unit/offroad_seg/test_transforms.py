@@ -94,6 +94,15 @@ def test_a_loop_is_an_error_not_a_hang():
         buffer.lookup("x", "a", 0)
 
 
+def test_a_loop_above_both_frames_does_not_matter():
+    buffer = drive()
+    before = buffer.lookup("odom", "camera_link", 0)
+    buffer.set_static("base_link", "odom", Transform.from_rpy(0.1, 0.0, 0.0))  # somebody's mistake
+    after = buffer.lookup("odom", "camera_link", 0)
+    np.testing.assert_array_equal(after.translation_3, before.translation_3)
+    buffer.lookup("camera_link", "odom", 0)
+
+
 def test_history_is_bounded_and_late_samples_are_sorted_in():
     buffer = TransformBuffer(cache_s=1.0)
     for stamp in (0, 3, 1, 2, 20):

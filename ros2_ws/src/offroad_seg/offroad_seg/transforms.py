@@ -177,8 +177,10 @@ class TransformBuffer:
         Raises:
             TransformError: A frame is unknown, the two are not connected, or the stamp lies outside the history.
         """
-        source_chain = self._chain(source)
-        target_chain = self._chain(target)
+        source_chain = self._chain(source, target)
+        if source_chain[-1] == target:  # what is wrong further up does not matter
+            return self._climb(source_chain, target, stamp_ns)
+        target_chain = self._chain(target, source)
         common = next((frame for frame in source_chain if frame in target_chain), None)
         if common is None:
             known = ", ".join(self.frames()) or "none"
@@ -200,9 +202,10 @@ class TransformBuffer:
             self._edges[child] = edge
         return edge
 
-    def _chain(self, frame: str) -> list[str]:
+    def _chain(self, frame: str, end: str) -> list[str]:
+        """A frame, its parent and so on, up to ``end`` or to the root."""
         chain = [frame]
-        while (edge := self._edges.get(chain[-1])) is not None:
+        while chain[-1] != end and (edge := self._edges.get(chain[-1])) is not None:
             if edge.parent in chain:
                 raise TransformError(f"the transform tree has a loop at '{edge.parent}'")
             chain.append(edge.parent)
