@@ -17,30 +17,34 @@ if TYPE_CHECKING:
     from offroad_seg.mapping.lens import Lens
     from offroad_seg.mapping.level import GroundView
     from offroad_seg.mapping.projector import Depth
+    from offroad_seg.types import GridSpec
 
     F32 = NDArray[np.float32]
+    Bool = NDArray[np.bool_]
     Index = NDArray[np.intp]
 
 # Nearer than this (metres) nothing is measured: sensors write zeros and noise there.
 _NEAREST = 0.05
 # A point within range along the ground may be farther along the optical axis, where it lies high or low.
 _FARTHEST = 1.5
+# A cell that is wider than this many pixels is seen by at least 16 when three in four are spared.
+_WIDE_PX = 8
 _MILLIMETRE = np.float32(0.001)
 
 
 @dataclass(frozen=True)
 class Points:
-    """What the depth image measured within range. Kept buffers, which last until the next call.
+    """What the depth image measured within range and window.
 
     Attributes:
         pixel_N: Flat index of each point's pixel in the labels.
-        x_N: float32 metres from the camera's foot along grid x; likewise y_N.
+        column_N: Column of the point's cell in the window; likewise row_N.
         up_N: float32 metres above the ground plane.
     """
 
     pixel_N: Index
-    x_N: F32
-    y_N: F32
+    column_N: Index
+    row_N: Index
     up_N: F32
 
 
@@ -56,64 +60,78 @@ class PointCaster:
         self._scratch = Scratch()
         self._lens: Lens | None = None
         self._rays_3M: F32 = np.empty((3, 0), np.float32)
+        self._skipped_M: Bool = np.empty(0, np.bool_)
         self._sampled: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._at_M: Index = np.empty(0, np.intp)
 
-    def cast(self, depth_HW: Depth, lens: Lens, view: GroundView) -> Points:
+    def cast(self, depth_HW: Depth, lens: Lens, view: GroundView, grid: GridSpec, spare_M: Bool) -> Points:
         """The points of one depth image.
 
         Args:
             depth_HW: As ``Frame.depth_HW``. At another resolution than the lens it is sampled at the nearest pixel.
             lens: The camera at the labels' size.
             view: Where it is.
+            grid: The window.
+            spare_M: Flat; pixels of which one in four will do where the cells that they show are many pixels wide.
 
         Raises:
             DepthError: It is no depth image, shows another view, or no pixel of it was measured.
         """
         depth_M = self._sample(depth_HW, lens)
         get = self._scratch.get
+        rays_3M, skipped_M = self._tables(lens)
         with np.errstate(invalid="ignore"):
             valid = np.greater(depth_M, np.float32(_NEAREST), out=get("valid", depth_M.shape, np.bool_))
             near = np.less(
                 depth_M, np.float32(_FARTHEST * self._max_range), out=get("near", depth_M.shape, np.bool_)
             )
-        if not (near & valid).any() and not (valid & np.isfinite(depth_M)).any():
-            raise DepthError(
-                "no_depth: no pixel of the depth image holds a distance",
-                where="depth",
-                mend="check the depth sensor; 0, NaN and infinite mean that nothing was measured",
+            if not np.logical_and(near, valid, out=near).any() and not (valid & np.isfinite(depth_M)).any():
+                raise DepthError(
+                    "no_depth: no pixel of the depth image holds a distance",
+                    where="depth",
+                    mend="check the depth sensor; 0, NaN and infinite mean that nothing was measured",
+                )
+            wide = np.less(
+                depth_M,
+                np.float32(lens.focal * grid.resolution / _WIDE_PX),
+                out=get("wide", depth_M.shape, np.bool_),
             )
-        np.logical_and(valid, near, out=valid)
-        return self._place(np.flatnonzero(valid), depth_M, lens, view)
+        np.logical_and(wide, spare_M, out=wide)
+        np.logical_and(wide, skipped_M, out=wide)
+        np.greater(near, wide, out=near)
+        return self._place(np.flatnonzero(near), depth_M, rays_3M, view, grid)
 
-    def _place(self, pixel_N: Index, depth_M: F32, lens: Lens, view: GroundView) -> Points:
-        """Turn and lift the pixels' rays; only points within range are kept."""
+    def _place(self, pixel_N: Index, depth_M: F32, rays_3M: F32, view: GroundView, grid: GridSpec) -> Points:
+        """Turn, lift and scale the pixels' rays; only points within range and window are kept."""
         get, n = self._scratch.get, pixel_N.size
-        # Rows: x, y and height above the plane, as linear in the optical frame's coordinates as the plane is.
-        grid_R_camera = view.camera_R_grid.T
-        up_3 = grid_R_camera[2] - view.slope_x * grid_R_camera[0] - view.slope_y * grid_R_camera[1]
-        turn_33 = np.stack([grid_R_camera[0], grid_R_camera[1], up_3]).astype(np.float32)
-        rays_3N = np.take(self._rays_of(lens), pixel_N, axis=1, out=get("rays", (3, n)), mode="clip")
-        points_3N = np.matmul(turn_33, rays_3N, out=get("points", (3, n)))
+        # Rows: x and y in cells, and height above the plane: all linear in the optical frame's coordinates.
+        x_3, y_3, z_3 = view.camera_R_grid.T
+        scale = 1.0 / grid.resolution
+        turn_33 = np.stack([x_3 * scale, y_3 * scale, z_3 - view.slope_x * x_3 - view.slope_y * y_3])
+        rays_3N = np.take(rays_3M, pixel_N, axis=1, out=get("rays", (3, n)), mode="clip")
+        points_3N = np.matmul(turn_33.astype(np.float32), rays_3N, out=get("points", (3, n)))
         points_3N *= np.take(depth_M, pixel_N, out=get("depth", (n,)), mode="clip")
-        x_N, y_N, up_N = points_3N
+        column_N, row_N, up_N = points_3N
+        far = np.multiply(column_N, column_N, out=get("far", (n,)))
+        far += np.multiply(row_N, row_N, out=get("far_y", (n,)))
+        column_N += np.float32((view.x - grid.origin_x) * scale)
+        row_N += np.float32((view.y - grid.origin_y) * scale)
         up_N -= np.float32(view.drop)
-        far = np.multiply(x_N, x_N, out=get("far", (n,)))
-        far += np.multiply(y_N, y_N, out=get("far_y", (n,)))
+        kept, test = get("kept", (n,), np.bool_), get("test", (n,), np.bool_)
         with np.errstate(invalid="ignore"):
             # False for rays that are NaN too.
-            within = np.less_equal(far, np.float32(self._max_range**2), out=get("within", (n,), np.bool_))
-        if within.all():
-            return Points(pixel_N, x_N, y_N, up_N)
-        kept = np.flatnonzero(within)
-        x, y, up = (np.take(v, kept) for v in points_3N)
-        return Points(np.take(pixel_N, kept), x, y, up)
+            np.less_equal(far, np.float32((self._max_range * scale) ** 2), out=kept)
+            for values, size in ((column_N, grid.width), (row_N, grid.height)):
+                np.logical_and(kept, np.greater_equal(values, 0, out=test), out=kept)
+                np.logical_and(kept, np.less(values, size, out=test), out=kept)
+        at = np.flatnonzero(kept)
+        return Points(pixel_N[at], column_N[at].astype(np.intp), row_N[at].astype(np.intp), np.take(up_N, at))
 
     def _sample(self, depth_HW: Depth, lens: Lens) -> F32:
         """Metres at the lens's pixels, flat."""
         _check(depth_HW, lens)
         height, width = shape = lens.camera.height, lens.camera.width
-        flat: NDArray[Any] = np.ascontiguousarray(depth_HW).ravel()
+        flat: Any = np.ascontiguousarray(depth_HW).ravel()
         if depth_HW.shape != shape:
             if self._sampled != (depth_HW.shape, shape):
                 rows = ((np.arange(height) + 0.5) * (depth_HW.shape[0] / height)).astype(np.intp)
@@ -124,17 +142,18 @@ class PointCaster:
                 flat, self._at_M, out=self._scratch.get("sample", (height * width,), flat.dtype), mode="clip"
             )
         if flat.dtype == np.uint16:
-            return np.multiply(flat, _MILLIMETRE, out=self._scratch.get("metres", flat.shape))
+            return np.asarray(np.multiply(flat, _MILLIMETRE, out=self._scratch.get("metres", flat.shape)))
         metres: F32 = flat
         return metres
 
-    def _rays_of(self, lens: Lens) -> F32:
-        """Directions of all pixels with z = 1, (3, M)."""
+    def _tables(self, lens: Lens) -> tuple[F32, Bool]:
+        """Directions of all pixels with z = 1, (3, M); which pixels can be spared, (M,): three in four."""
         if self._lens is not lens:
             v, u = np.divmod(np.arange(lens.camera.height * lens.camera.width), lens.camera.width)
             self._rays_3M = np.ascontiguousarray(lens.directions(u, v).T)
+            self._skipped_M = (u % 2 + v % 2) > 0
             self._lens = lens
-        return self._rays_3M
+        return self._rays_3M, self._skipped_M
 
 
 def _check(depth_HW: Depth, lens: Lens) -> None:

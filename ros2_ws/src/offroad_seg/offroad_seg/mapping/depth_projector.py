@@ -14,7 +14,7 @@ from offroad_seg.errors import CameraError, DepthError
 from offroad_seg.mapping.bounds import check_depth, check_view_limits
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.depth_points import PointCaster
-from offroad_seg.mapping.height import NARROW, UNSEEN, Limits, extremes, hazards, square, without_bumps
+from offroad_seg.mapping.height import NARROW, UNSEEN, Limits, hazards, square, stack, without_bumps
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
 from offroad_seg.types import COST_LETHAL, OBSTACLE, UNLABELLED, GridObservation
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Bool = NDArray[np.bool_]
     Index = NDArray[np.intp]
 
+# What a point is.
+_NAMELESS, _STANDS, _FIRM, _SOFT = range(4)
 # So many points are a full look at a cell.
 _FULL_LOOK = 4.0
 # The ground under the vehicle is the plane: a disc of this radius counts as seen there, for what lies beside it.
@@ -55,6 +57,7 @@ class _Part:
         cell_N: Flat index in the part of each point's cell.
         up_N: Metres above the plane.
         label_N: Class ids; likewise confidence_N.
+        kind_N: ``_NAMELESS`` (no class, or not sure), ``_STANDS``, ``_FIRM`` or ``_SOFT`` ground.
     """
 
     window: tuple[slice, slice]
@@ -65,6 +68,7 @@ class _Part:
     up_N: F32
     label_N: U8
     confidence_N: U8
+    kind_N: U8
 
 
 class DepthProjector:
@@ -129,10 +133,12 @@ class DepthProjector:
         self._clearance = np.float32(clearance)
         self._min_standing_px = min_standing_px
         known_256 = ontology.costs_256 >= 0
-        self._ground_256 = known_256 & ~ontology.standing_256
-        self._ground_256[UNLABELLED] = keep_unlabelled
-        self._standing_256 = known_256 & ontology.standing_256
-        self._soft_256 = ontology.soft_256 & self._ground_256
+        ground_256 = known_256 & ~ontology.standing_256
+        ground_256[UNLABELLED] = keep_unlabelled
+        self._kind_256 = np.full(256, _NAMELESS, np.uint8)
+        self._kind_256[known_256 & ontology.standing_256] = _STANDS
+        self._kind_256[ground_256] = _FIRM
+        self._kind_256[ground_256 & ontology.soft_256] = _SOFT
         # The worse class wins a cell where several things stand.
         self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
         self._lethal_256 = ontology.costs_256 == COST_LETHAL
@@ -173,12 +179,20 @@ class DepthProjector:
         if self._lens is None or self._lens.camera != camera:
             self._lens = Lens(camera, Scratch())
         grid = self._size.around(view.base_x, view.base_y)
-        points = self._caster.cast(depth_HW, self._lens, view)
+        labels_HW = np.ascontiguousarray(labels_HW)
+        kind_M = np.take(
+            self._kind_256,
+            labels_HW.ravel(),
+            out=self._scratch.get("kind", (labels_HW.size,), np.uint8),
+            mode="clip",
+        )
+        spare_M = np.greater(kind_M, _STANDS, out=self._scratch.get("spare", kind_M.shape, np.bool_))
+        points = self._caster.cast(depth_HW, self._lens, view, grid, spare_M)
         self._outputs.reverse()
         out_labels_HW, out_evidence_HW = self._outputs[0]
         out_labels_HW.fill(UNLABELLED)
         out_evidence_HW.fill(0.0)
-        part = self._part(points, segmentation, view, grid)
+        part = self._part(points, labels_HW, kind_M, segmentation.confidence_HW, view, grid)
         if part is not None:
             labels, evidence = self._judge(part, (view.slope_x, view.slope_y))
             out_labels_HW[part.window] = labels[part.inner]
@@ -186,19 +200,12 @@ class DepthProjector:
         return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns)
 
     def _part(
-        self, points: Points, segmentation: Segmentation, view: GroundView, grid: GridSpec
+        self, points: Points, labels_HW: U8, kind_M: U8, confidence_HW: U8, view: GroundView, grid: GridSpec
     ) -> _Part | None:
         """The points in the window, and the smallest part of it that holds them and the vehicle."""
-        get, n = self._scratch.get, points.x_N.size
-        column = np.add(points.x_N, np.float32(view.x - grid.origin_x), out=get("column", (n,)))
-        row = np.add(points.y_N, np.float32(view.y - grid.origin_y), out=get("row", (n,)))
-        column *= np.float32(1.0 / grid.resolution)
-        row *= np.float32(1.0 / grid.resolution)
-        inside = (column >= 0) & (column < grid.width) & (row >= 0) & (row < grid.height)
-        kept = np.flatnonzero(inside)
-        if kept.size == 0:
+        i, j = points.column_N, points.row_N
+        if i.size == 0:
             return None
-        i, j = column[kept].astype(np.intp), row[kept].astype(np.intp)
         base_i, base_j = grid.width // 2, grid.height // 2
         # What surrounds the outermost cells must have room, for heights are judged by what lies around.
         margin = round(NARROW / grid.resolution)
@@ -207,55 +214,61 @@ class DepthProjector:
         window = (slice(max(j0, 0), min(j1, grid.height)), slice(max(i0, 0), min(i1, grid.width)))
         x = grid.origin_x - view.base_x + (np.arange(i0, i1) + 0.5) * grid.resolution
         y = grid.origin_y - view.base_y + (np.arange(j0, j1) + 0.5) * grid.resolution
-        pixel = points.pixel_N[kept]
+        rows, columns = window
+        confidence_N = np.take(confidence_HW, points.pixel_N)
+        label_N = np.take(labels_HW, points.pixel_N)
+        kind_N = np.take(kind_M, points.pixel_N)
+        kind_N[confidence_N < self._min_confidence] = _NAMELESS
         return _Part(
             window,
-            tuple(slice(s.start - first, s.stop - first) for s, first in zip(window, (j0, i0), strict=True)),
+            (slice(rows.start - j0, rows.stop - j0), slice(columns.start - i0, columns.stop - i0)),
             (j1 - j0, i1 - i0),
             x[None, :] ** 2 + y[:, None] ** 2 <= _FOOTPRINT_M**2,
             (j - j0) * (i1 - i0) + (i - i0),
-            points.up_N[kept],
-            np.take(np.ascontiguousarray(segmentation.labels_HW), pixel),
-            np.take(np.ascontiguousarray(segmentation.confidence_HW), pixel),
+            points.up_N,
+            label_N,
+            confidence_N,
+            kind_N,
         )
 
     def _judge(self, part: _Part, lean: tuple[float, float]) -> tuple[U8, F32]:
         """Class and evidence of every cell of the part."""
-        sure = part.confidence_N >= self._min_confidence
-        standing = self._standing_256[part.label_N] & sure
-        ground = self._ground_256[part.label_N] & sure
-        soft = self._soft_256[part.label_N] & sure
-        solid = ~(standing | soft)
-
-        level = without_bumps(self._lowest(part, ground), self._limits.resolution)
+        stands_N = part.kind_N == _STANDS
+        other = np.flatnonzero(~stands_N)
+        stacks = stack(part.cell_N[other], part.up_N[other], part.kind_N[other], part.shape, self._scratch)
+        ground_N = stacks.kind_N >= _FIRM
+        lowest = self._under_vehicle(part, stacks.extremes(ground_N)[0])
+        level = without_bumps(lowest, self._limits.resolution)
         level[level >= UNSEEN] = 0.0
         # What hangs above the vehicle's height is out of its way.
-        below = part.up_N - np.take(level, part.cell_N) < self._clearance
-        ground &= below
-        standing &= below
-        firm = ground & solid
-        block = solid & below
-        _, high = extremes(part.cell_N[block], part.up_N[block], part.shape, self._scratch)
-        lethal, doubtful = hazards(
-            self._lowest(part, firm), high, self._lowest(part, ground & soft), level, lean, self._limits
-        )
+        low_enough_N = stacks.up_N - np.take(level, stacks.cell_N) < self._clearance
+        _, high, cells, count = stacks.extremes((stacks.kind_N <= _FIRM) & low_enough_N)
+        soft_N = stacks.kind_N == _SOFT
+        soft = stacks.extremes(soft_N)[0] if soft_N.any() else None
+        firm = lowest if soft is None else stacks.extremes(stacks.kind_N == _FIRM)[0]
+        lethal, doubtful = hazards(self._under_vehicle(part, firm), high, soft, level, lean, self._limits)
 
-        labels, evidence = self._ground(part, ground)
-        n_block = _count(part, block | ground)
-        found = lethal & (n_block > 0)
+        labels, evidence = self._ground(part, part.kind_N >= _FIRM)
+        hanging = (lowest - level >= self._clearance) & (lowest < UNSEEN)
+        looks = np.zeros(part.shape, np.float32)
+        looks.ravel()[cells] = count
+        if soft is not None:
+            looks[soft < UNSEEN] += 1.0
+        found = lethal & (looks > 0)
         labels[found] = OBSTACLE
-        evidence[found] = np.minimum(n_block[found] * np.float32(1.0 / _FULL_LOOK), 1.0)
+        evidence[found] = np.minimum(looks[found] * np.float32(1.0 / _FULL_LOOK), 1.0)
+        standing = np.flatnonzero(stands_N)
+        standing = standing[part.up_N[standing] - np.take(level, part.cell_N[standing]) < self._clearance]
         stands = self._add_standing(part, standing, found, labels, evidence)
         # Nothing drives through a gap between two things that is narrower than a wheel, or under half a branch.
         between = cv2.morphologyEx((stands | found).view(np.uint8), cv2.MORPH_CLOSE, self._gap).view(np.bool_)
-        silent = (between & ~(stands | found)) | (doubtful & ~stands)
+        silent = (between & ~(stands | found)) | ((doubtful | hanging) & ~stands)
         labels[silent] = UNLABELLED
         evidence[silent] = 0.0
         return labels, evidence
 
-    def _lowest(self, part: _Part, some: Bool) -> F32:
-        """Height of the ground by some of the points; under the vehicle it is the plane's."""
-        low_HW, _ = extremes(part.cell_N[some], part.up_N[some], part.shape, self._scratch)
+    def _under_vehicle(self, part: _Part, low_HW: F32) -> F32:
+        """The same heights, with the plane's under the vehicle where nothing was seen."""
         low_HW[part.footprint & (low_HW >= UNSEEN)] = 0.0
         return low_HW
 
@@ -271,7 +284,7 @@ class DepthProjector:
         evidence = weight * np.minimum(count, _FULL_LOOK) / (255.0 * _FULL_LOOK * np.maximum(count, 1))
         return class_flat.reshape(part.shape), evidence.astype(np.float32).reshape(part.shape)
 
-    def _add_standing(self, part: _Part, standing: Bool, found: Bool, labels: U8, evidence: F32) -> Bool:
+    def _add_standing(self, part: _Part, standing: Index, found: Bool, labels: U8, evidence: F32) -> Bool:
         """Write what stands over the ground; returns the cells where anything does."""
         cell, label, confidence = part.cell_N[standing], part.label_N[standing], part.confidence_N[standing]
         if cell.size == 0:
@@ -294,9 +307,4 @@ class DepthProjector:
         speck = (count > 0) & ~believed & ~found
         labels[speck] = UNLABELLED
         evidence[speck] = 0.0
-        return believed
-
-
-def _count(part: _Part, some: Bool) -> F32:
-    size = part.shape[0] * part.shape[1]
-    return np.bincount(part.cell_N[some], minlength=size).astype(np.float32).reshape(part.shape)
+        return np.asarray(believed)

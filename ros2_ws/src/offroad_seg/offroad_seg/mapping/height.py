@@ -61,73 +61,109 @@ class Limits:
         return math.sqrt(2) * self.resolution * self.slope + 0.05
 
 
-def extremes(cell_N: Index, up_N: F32, shape: tuple[int, int], scratch: Scratch) -> tuple[F32, F32]:
-    """Lowest and highest points of every cell, without the tenth of them at either end.
+@dataclass(frozen=True)
+class Stacks:
+    """Points sorted by cell, and within a cell by height.
+
+    Attributes:
+        shape: Rows and columns of the grid.
+        cell_N: Flat index of each point's cell, rising.
+        up_N: float32 metres, to a millimetre or so, rising within a cell.
+        kind_N: uint8, as given.
+    """
+
+    shape: tuple[int, int]
+    cell_N: Index
+    up_N: F32
+    kind_N: NDArray[np.uint8]
+
+    def extremes(self, some_N: Bool | None = None) -> tuple[F32, F32, Index, Index]:
+        """Lowest and highest of some points in every cell that has any, without a tenth of them at either end.
+
+        Returns:
+            Two float32 grids, metres, ``UNSEEN`` where there is no such point; the second holds *minus* the height,
+            so that the least of it is what stands highest. The cells that have points, and how many.
+        """
+        cell_N, up_N = (
+            (self.cell_N, self.up_N) if some_N is None else (self.cell_N[some_N], self.up_N[some_N])
+        )
+        low_HW, high_HW = np.full(self.shape, UNSEEN, np.float32), np.full(self.shape, UNSEEN, np.float32)
+        if cell_N.size == 0:
+            return low_HW, high_HW, cell_N, cell_N
+        edge = np.flatnonzero(cell_N[1:] != cell_N[:-1])
+        first = np.concatenate([[0], edge + 1])
+        last = np.append(edge, cell_N.size - 1)
+        trim = (last - first) // _TRIM
+        cells = cell_N[first]
+        low_HW.ravel()[cells] = up_N[first + trim]
+        high_HW.ravel()[cells] = -up_N[last - trim]
+        return low_HW, high_HW, cells, last - first + 1
+
+
+def stack(
+    cell_N: Index, up_N: F32, kind_N: NDArray[np.uint8], shape: tuple[int, int], scratch: Scratch
+) -> Stacks:
+    """Sort points by cell and height.
 
     Args:
         cell_N: Flat index of each point's cell.
-        up_N: float32 metres.
+        up_N: float32 metres; beyond ``_REACH`` they count as there.
+        kind_N: uint8, 0 to 3.
         shape: Rows and columns of the grid.
-        scratch: Kept memory; names starting with ``height`` are used.
-
-    Returns:
-        Two float32 grids; ``UNSEEN`` where there is no point.
+        scratch: Kept memory; names starting with ``stack`` are used.
     """
-    size = shape[0] * shape[1]
-    low_HW, high_HW = np.full(shape, UNSEEN, np.float32), np.full(shape, UNSEEN, np.float32)
-    if cell_N.size == 0:
-        return low_HW, high_HW
-    # Cell and height in one number: a single sort gives every order statistic of every cell.
-    bits = min(_HEIGHT_BITS, 32 - max(1, (size - 1).bit_length()))
+    # Cell, height and kind in one number: a single plain sort, which is far quicker than sorting by several keys.
+    bits = min(_HEIGHT_BITS, 30 - max(1, (shape[0] * shape[1] - 1).bit_length()))
     steps = (1 << bits) - 1
-    level = np.add(up_N, np.float32(_REACH), out=scratch.get("height_level", up_N.shape))
+    level = np.add(up_N, np.float32(_REACH), out=scratch.get("stack_level", up_N.shape))
     np.multiply(level, np.float32(steps / (2 * _REACH)), out=level)
     np.clip(level, 0.0, np.float32(steps), out=level)
-    key = scratch.get("height_key", up_N.shape, np.uint32)
+    key = scratch.get("stack_key", up_N.shape, np.uint32)
+    part = scratch.get("stack_part", up_N.shape, np.uint32)
     np.copyto(key, cell_N, casting="unsafe")
     np.left_shift(key, np.uint32(bits), out=key)
-    np.bitwise_or(key, level.astype(np.uint32), out=key)
+    np.copyto(part, level, casting="unsafe")
+    np.bitwise_or(key, part, out=key)
+    np.left_shift(key, np.uint32(2), out=key)
+    np.bitwise_or(key, kind_N, out=key)
     key.sort()
-    cell = key >> np.uint32(bits)
-    first = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]]))
-    last = np.append(first[1:], key.size) - 1
-    trim = (last - first) // _TRIM
-    where = cell[first].astype(np.intp)
-    for out, at in ((low_HW, first + trim), (high_HW, last - trim)):
-        out.ravel()[where] = (key[at] & np.uint32(steps)) * np.float32(2 * _REACH / steps) - np.float32(
-            _REACH
-        )
-    return low_HW, high_HW
+    kind = np.bitwise_and(key, np.uint32(3), out=part).astype(np.uint8)
+    np.right_shift(key, np.uint32(2), out=key)
+    up = np.bitwise_and(key, np.uint32(steps), out=part).astype(np.float32)
+    np.multiply(up, np.float32(2 * _REACH / steps), out=up)
+    np.subtract(up, np.float32(_REACH), out=up)
+    np.right_shift(key, np.uint32(bits), out=key)
+    return Stacks(shape, key.astype(np.intp), up, kind)
 
 
-def lowest_around(height_HW: F32, kernel: NDArray[np.uint8]) -> F32:
-    """Least seen height within a kernel; ``UNSEEN`` where there is none."""
+def _least(height_HW: F32, kernel: NDArray[np.uint8]) -> F32:
+    """Least of the seen values within a kernel; ``UNSEEN`` where there is none."""
     return np.asarray(cv2.erode(height_HW, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=float(UNSEEN)))
 
 
-def highest_around(height_HW: F32, kernel: NDArray[np.uint8]) -> F32:
-    """Greatest seen height within a kernel; ``UNSEEN`` where there is none."""
-    flipped = np.where(height_HW >= UNSEEN, UNSEEN, -height_HW)
-    low = lowest_around(flipped, kernel)
-    return np.where(low >= UNSEEN, UNSEEN, -low)
+def _turned(height_HW: F32) -> F32:
+    """Heights with their sign changed; what is unseen stays so."""
+    out = np.negative(height_HW)
+    out[height_HW >= UNSEEN] = UNSEEN
+    return out
 
 
 def without_bumps(height_HW: F32, resolution: float) -> F32:
     """The ground without what rises out of it: opening over ``NARROW``; also fills cells near seen ones."""
     kernel = square(NARROW, resolution)
-    return highest_around(lowest_around(height_HW, kernel), kernel)
+    return _turned(_least(_turned(_least(height_HW, kernel)), kernel))
 
 
 def without_dips(height_HW: F32, resolution: float) -> F32:
     """The ground with narrow dips filled up to their sides: closing over ``NARROW``."""
     kernel = square(NARROW, resolution)
-    return lowest_around(highest_around(height_HW, kernel), kernel)
+    return _least(_turned(_least(_turned(height_HW), kernel)), kernel)
 
 
 def hazards(
     low_HW: F32,
     high_HW: F32,
-    soft_HW: F32,
+    soft_HW: F32 | None,
     ground_HW: F32,
     lean: tuple[float, float],
     limits: Limits,
@@ -136,8 +172,8 @@ def hazards(
 
     Args:
         low_HW: Lowest solid point of each cell.
-        high_HW: Highest solid point.
-        soft_HW: Lowest point of soft ground, which is held to the slope only.
+        high_HW: Minus the highest solid point of each cell.
+        soft_HW: Lowest point of soft ground, which is held to the slope only; None where there is none.
         ground_HW: The ground without bumps; finite everywhere.
         lean: Gradient of the plane that heights are measured from, along x and y.
         limits: What the vehicle can do.
@@ -146,61 +182,55 @@ def hazards(
         Lethal: seen cells at a step, in a narrow dip, on a narrow bump, or on too steep a slope. Doubtful: seen cells
         that rise within themselves by more than a slope does, such as the far side of a ditch, and those beside them.
     """
-    seen_high = high_HW < UNSEEN
-    seen_low = low_HW < UNSEEN
-    step = limits.tellable_step
-    foot = lowest_around(low_HW, _CROSS)
+    step = np.float32(limits.tellable_step)
+    seen_low, seen_high = low_HW < UNSEEN, high_HW < UNSEEN
+    foot = _least(low_HW, _CROSS)
     np.copyto(foot, ground_HW, where=foot >= UNSEEN)
-    top = highest_around(high_HW, _CROSS)
-    with np.errstate(over="ignore"):
-        lethal = (high_HW - foot > step) & seen_high
-        lethal |= (top - low_HW > step) & seen_low & (top < UNSEEN)
-        even = np.where(high_HW - low_HW > limits.rough, UNSEEN, low_HW)
-        lethal |= (low_HW - ground_HW > step) & seen_low
-        lethal |= (without_dips(even, limits.resolution) - low_HW > step) & seen_low
-        lethal |= _steep(low_HW, lean, limits) & (seen_low | seen_high)
+    # Sums with what is unseen are huge, and mean nothing: the masks leave them out.
+    lethal = (high_HW + foot < -step) & seen_high
+    lethal |= (_least(high_HW, _CROSS) + low_HW < -step) & seen_low
+    rough = (high_HW + low_HW < np.float32(-limits.rough)) & seen_low
+    even = np.where(rough, UNSEEN, low_HW)
+    dip = without_dips(even, limits.resolution) - low_HW
+    lethal |= ((low_HW - ground_HW > step) | ((dip > step) & (dip < UNSEEN / 2))) & seen_low
+    lethal |= _steep(low_HW, seen_low, lean, limits) & (seen_low | seen_high)
+    if soft_HW is not None:
         # Apart from solid ground: from bare ground to high grass is no slope.
         seen_soft = soft_HW < UNSEEN
-        if seen_soft.any():
-            lethal |= _steep(soft_HW, lean, limits) & seen_soft
-        rough = (high_HW - low_HW > limits.rough) & seen_low
+        lethal |= _steep(soft_HW, seen_soft, lean, limits) & seen_soft
     doubtful = cv2.dilate(rough.view(np.uint8), _CROSS).view(np.bool_)
     return lethal, doubtful & ~lethal
 
 
-def _steep(height_HW: F32, lean: tuple[float, float], limits: Limits) -> Bool:
+def _steep(height_HW: F32, seen_HW: Bool, lean: tuple[float, float], limits: Limits) -> Bool:
     """Where the smoothed ground is steeper than the limit, over about a wheelbase."""
-    seen = height_HW < UNSEEN
     size = _odd(_SLOPE_SMOOTH, limits.resolution)
     reach = max(1, round(_SLOPE_BASE / 2 / limits.resolution))
-    weight = cv2.boxFilter(
-        seen.astype(np.float32), -1, (size, size), normalize=False, borderType=cv2.BORDER_CONSTANT
-    )
-    total = cv2.boxFilter(
-        np.where(seen, height_HW, np.float32(0.0)),
-        -1,
-        (size, size),
-        normalize=False,
-        borderType=cv2.BORDER_CONSTANT,
+    weight, total = (
+        cv2.boxFilter(grid, -1, (size, size), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        for grid in (seen_HW.astype(np.float32), np.where(seen_HW, height_HW, np.float32(0.0)))
     )
     smooth = np.full(height_HW.shape, np.nan, np.float32)
     np.divide(total, weight, out=smooth, where=weight > 0.5)
     run = np.float32(2 * reach * limits.resolution)
     squared = np.zeros(height_HW.shape, np.float32)
     for axis, own in ((1, lean[0]), (0, lean[1])):
-        gradient = np.full(height_HW.shape, np.nan, np.float32)
+        gradient = np.zeros(height_HW.shape, np.float32)
         if height_HW.shape[axis] > 2 * reach:
-            middle: list[slice] = [slice(None), slice(None)]
-            ahead, behind = list(middle), list(middle)
-            middle[axis], ahead[axis], behind[axis] = (
-                slice(reach, -reach),
-                slice(2 * reach, None),
-                slice(None, -2 * reach),
-            )
-            gradient[tuple(middle)] = (smooth[tuple(ahead)] - smooth[tuple(behind)]) / run
-        # Where the ground ahead or behind was not seen, it leans as the plane does, for all that is known.
-        squared += np.square(np.where(np.isnan(gradient), np.float32(0.0), gradient) + np.float32(own))
+            ahead, behind = _span(axis, 2 * reach, None), _span(axis, 0, -2 * reach)
+            middle = _span(axis, reach, -reach)
+            rise = smooth[ahead] - smooth[behind]
+            # Where the ground ahead or behind was not seen, it leans as the plane does, for all that is known.
+            np.copyto(gradient[middle], rise / run, where=~np.isnan(rise))
+        gradient += np.float32(own)
+        gradient *= gradient
+        squared += gradient
     return np.asarray(squared > np.float32(limits.slope**2))
+
+
+def _span(axis: int, first: int, last: int | None) -> tuple[slice, ...]:
+    """Part of a grid along one axis."""
+    return (slice(first, last), slice(None)) if axis == 0 else (slice(None), slice(first, last))
 
 
 def _odd(metres: float, resolution: float) -> int:
