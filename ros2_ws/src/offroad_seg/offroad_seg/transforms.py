@@ -177,12 +177,10 @@ class TransformBuffer:
         Raises:
             TransformError: A frame is unknown, the two are not connected, or the stamp lies outside the history.
         """
-        source_chain = self._chain(source, target)
-        if source_chain[-1] == target:  # what is wrong further up does not matter
-            return self._climb(source_chain, target, stamp_ns)
-        target_chain = self._chain(target, source)
+        source_chain, target_chain = self._chain(source), self._chain(target)
         common = next((frame for frame in source_chain if frame in target_chain), None)
         if common is None:
+            self._refuse_loop(source_chain, target_chain)
             known = ", ".join(self.frames()) or "none"
             raise TransformError(
                 f"no transform from '{source}' to '{target}': the two are not connected",
@@ -202,14 +200,19 @@ class TransformBuffer:
             self._edges[child] = edge
         return edge
 
-    def _chain(self, frame: str, end: str) -> list[str]:
-        """A frame, its parent and so on, up to ``end`` or to the root."""
+    def _chain(self, frame: str) -> list[str]:
+        """A frame, its parent and so on to the root; a loop ends where it begins anew."""
         chain = [frame]
-        while chain[-1] != end and (edge := self._edges.get(chain[-1])) is not None:
-            if edge.parent in chain:
-                raise TransformError(f"the transform tree has a loop at '{edge.parent}'")
+        while (edge := self._edges.get(chain[-1])) is not None and edge.parent not in chain:
             chain.append(edge.parent)
         return chain
+
+    def _refuse_loop(self, *chains: list[str]) -> None:
+        """Where two frames meet below it, a loop does not matter; where they do not, it is why."""
+        for chain in chains:
+            edge = self._edges.get(chain[-1])
+            if edge is not None:
+                raise TransformError(f"the transform tree has a loop at '{edge.parent}'")
 
     def _climb(self, chain: list[str], top: str, stamp_ns: int) -> Transform:
         """``top_T_chain[0]``."""
