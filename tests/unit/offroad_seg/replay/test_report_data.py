@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from offroad_seg.ontology import load_ontology
 from offroad_seg.replay.drive_mosaic import CELLS, DriveMosaic, place
-from offroad_seg.replay.evaluation import DropRow, FrameRow
+from offroad_seg.replay.evaluation import DropRow, Evaluation, FrameRow
 from offroad_seg.replay.gallery import Gallery
 from offroad_seg.replay.gallery_pictures import picture_of
+from offroad_seg.replay.records import FrameRecord
 from offroad_seg.replay.report_data import as_json, drop_marks, page_data
 from offroad_seg.replay.report_measures import (
     MAX_POINTS,
@@ -55,6 +56,24 @@ def test_the_worst_measure_is_named():
     assert worst_measure(replace(ROW, miou=0.1, confidence=0.55))[1].key == "miou"
     assert worst_measure(replace(ROW, miou=0.2))[0] == pytest.approx(1.0)
     assert worst_measure(replace(ROW, miou=None, confidence=None))[0] is None
+
+
+def test_a_record_without_truth_gives_the_timeline_its_figures(ontology):
+    n = ontology.n_classes
+    agreement = np.zeros((n, n + 1), int)
+    agreement[0, 0], agreement[1, n] = 30, 10
+    record = FrameRecord(
+        3, "c", 0, pixels=[0] * (n + 1), agreement=agreement.ravel().tolist(),
+        motion={"by": "flow", "changed": [1] + [0] * (n - 1), "compared": [4] + [6] * (n - 1), "truth": None},
+        costmap={"known_share": 0.5, "stability": {"to_lethal": 2, "to_free": 1, "decided": 300, "cells": [], "resolution": 0.1},
+                 "driven": {"metres": 1.0, "bins": [[10, 4, 3], [2, 2, 0], [0, 0, 0], [0, 0, 0]], "lethal_cells": [], "resolution": 0.1}},
+    )  # fmt: skip
+    row = Evaluation(ontology).take(record)
+    assert row.agreement == 0.75
+    assert row.flicker_compensated == pytest.approx(1 / (4 + 6 * (n - 1)))
+    assert (row.driven_lethal, row.flips) == (0.5, 0.01)
+    bare = Evaluation(ontology).take(FrameRecord(3, "c", 0, pixels=[0] * (n + 1)))
+    assert {bare.agreement, bare.flicker_compensated, bare.driven_lethal, bare.flips} == {None}
 
 
 def test_the_camera_s_period_counts_what_was_dropped_and_other_cameras():

@@ -60,7 +60,7 @@ class Measure:
 
 
 def _field(name: str) -> Read:
-    return lambda row: getattr(row, name, None)
+    return lambda row: getattr(row, name)
 
 
 def _unknown(row: FrameRow) -> float | None:

@@ -46,6 +46,11 @@ class FrameRow:
         pose: x and y in metres and heading in radians of the vehicle in the odometry's frame, None where not known.
         ood_share: Share of pixels out of distribution, None where the bundle has no such score.
         camera: Name of its camera.
+        flicker_compensated: As ``changed``, with the camera's motion taken out.
+        agreement: Share of pixels that the other bundle labels alike, None where there is none.
+        driven_lethal: Of the known cells that the vehicle has come to drive over since the frame before, the share that
+            was called lethal as it approached.
+        flips: Share of the costmap's free and lethal cells that turned into the other.
     """
 
     index: int
@@ -59,6 +64,10 @@ class FrameRow:
     pose: tuple[float, float, float] | None = None
     ood_share: float | None = None
     camera: str = ""
+    flicker_compensated: float | None = None
+    agreement: float | None = None
+    driven_lethal: float | None = None
+    flips: float | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,7 @@ class Summary:
             pose=None if record.pose is None else (record.pose[0], record.pose[1], record.pose[2]),
             ood_share=record.ood_share,
             camera=record.camera,
+            **_without_truth(record),
         )
         self.rows.append(row)
         return row
@@ -225,6 +235,29 @@ class Summary:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
+
+
+def _without_truth(record: FrameRecord) -> dict[str, float | None]:
+    """The figures of ``FrameRow`` that compare a frame with others."""
+    motion, costmap = record.motion or {}, record.costmap or {}
+    driven, stability = costmap.get("driven") or {}, costmap.get("stability") or {}
+    looks, unknown, lethal = np.sum(driven.get("bins") or np.zeros((1, 3), np.int64), axis=0).tolist()
+    flips = stability.get("to_lethal", 0) + stability.get("to_free", 0)
+    agreement = None
+    if record.agreement is not None:
+        n = len(record.pixels) - 1
+        counts = np.array(record.agreement, np.int64).reshape(n, n + 1)
+        agreement = _share(int(np.trace(counts)), int(counts.sum()))
+    return {
+        "flicker_compensated": _share(sum(motion.get("changed", ())), sum(motion.get("compared", ()))),
+        "agreement": agreement,
+        "driven_lethal": _share(lethal, looks - unknown),
+        "flips": _share(flips, stability.get("decided", 0)),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _without_numbers(reason: str) -> str:
