@@ -178,6 +178,11 @@ class TransformBuffer:
             TransformError: A frame is unknown, the two are not connected, or the stamp lies outside the history.
         """
         source_chain, target_chain = self._chain(source), self._chain(target)
+        # The straight way first: in a loop another one might be found, too.
+        if target in source_chain:
+            return self._climb(source_chain, target, stamp_ns)
+        if source in target_chain:
+            return self._climb(target_chain, source, stamp_ns).inverse()
         common = next((frame for frame in source_chain if frame in target_chain), None)
         if common is None:
             self._refuse_loop(source_chain, target_chain)
