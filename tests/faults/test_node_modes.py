@@ -34,7 +34,7 @@ def parameters(**values):
 
 
 def test_simulated_time(domain, bundle, image, tmp_path):  # noqa: F811
-    """Time 0: it waits and says so. Time runs: it works. Time runs back: the past is cleared, with one warning."""
+    """Time 0: it waits and says so. Time runs: it works. Time jumps: the past is cleared; back, with one warning."""
     arguments = ["--bundle", str(bundle.path), *scene.mount_parameters(), *parameters(use_sim_time="true")]
     with running_node(arguments, tmp_path / "log") as node, Client() as client:
         client.connect()
@@ -65,6 +65,11 @@ def test_simulated_time(domain, bundle, image, tmp_path):  # noqa: F811
         # What was known of the old time was declared unknown before anything of the new time came.
         assert (cells(client.got["costmap"][0]) == -1).all()
         assert node.log.read_text().count("time ran back") == 1
+        # An hour forward: the node goes on, and nothing that was known before is told as if it were new.
+        client.clear()
+        assert (cells(answered(4100 * SECOND)) >= 0).any()
+        told = [m for m in client.got["costmap"] if (cells(m) >= 0).any()]
+        assert {m.header.stamp.sec for m in told} == {4100}
 
 
 def test_compressed_images_and_a_costmap_without_odometry(domain, bundle, image, ontology, tmp_path):  # noqa: F811

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two cameras, one network, one costmap: each has its own topics, and one that dies takes only its sector with it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from sensor_msgs.msg import CameraInfo, Image
+
+from offroad_seg.sensor_messages import stamp_ns
+from tests.helpers import scene
+from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.ros_client import RELIABLE, Client, cells, image_message, set_header
+from tests.helpers.ros_process import NodeProcess, running_node
+
+STALL_S = 0.6
+YAW = {"front": 0.0, "left": math.pi / 2}
+
+
+class Eye:
+    """One camera of the vehicle."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        make = client.node.create_publisher
+        self._client, self._frame = client, f"{name}_optical_frame"
+        self.image = make(Image, f"{name}/image", RELIABLE)
+        self._info = make(CameraInfo, f"{name}/camera_info", RELIABLE)
+        self.labels: list[Image] = []
+        client.node.create_subscription(Image, f"{name}/labels", self.labels.append, RELIABLE)
+
+    def ready(self) -> bool:
+        return self.image.get_subscription_count() * self._info.get_subscription_count() > 0
+
+    def send(self, image_HWC: np.ndarray, stamp: int, **changes) -> int:
+        info = CameraInfo(width=scene.WIDTH, height=scene.HEIGHT, distortion_model="plumb_bob")
+        info.k = scene.CAMERA.K_33.ravel()
+        message = image_message(image_HWC, stamp)
+        for part in (info, message):
+            set_header(part, stamp, self._frame)
+        for name, value in changes.items():
+            setattr(message, name, value)
+        self._info.publish(info)
+        self.image.publish(message)
+        return stamp
+
+
+def mounts():
+    words = []
+    for name, yaw in YAW.items():
+        for axis, value in {**scene.MOUNT, "x": 0.0, "yaw": yaw}.items():
+            words += ["--param", f"camera_mount.{name}.{axis}={value}"]
+    return words
+
+
+@pytest.fixture(scope="module")
+def node(domain, bundle, tmp_path_factory):  # noqa: F811
+    log = tmp_path_factory.mktemp("node") / "log"
+    options = ["--param", "cameras=[front, left]", "--param", f"stall_timeout={STALL_S}"]
+    with running_node(["--bundle", str(bundle.path), *mounts(), *options], log) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def client(node):
+    with Client(listen=()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def eyes(client):
+    eyes = {name: Eye(client, name) for name in YAW}
+    assert client.spin_until(lambda: all(eye.ready() for eye in eyes.values()), 15.0)
+    return eyes
+
+
+@pytest.fixture(scope="module")
+def image(ontology):  # noqa: F811
+    """Plain ground below the sky."""
+    labels = scene.scene_labels(ontology)
+    labels[labels == ontology.id_of("Rocks")] = ontology.id_of("Landscape")
+    return ontology.colorize(labels)
+
+
+def drive(client, eyes, image, condition, timeout_s=8.0):
+    """The cameras send in turn, at about 20 Hz, until something holds."""
+    for _ in range(int(timeout_s / 0.05)):
+        for eye in eyes:
+            stamp = client.now_ns()
+            client.send_odometry(stamp)
+            eye.send(image, stamp)
+        if client.spin_until(condition, 0.05):
+            return
+    raise AssertionError(client.status())
+
+
+def sectors(client):
+    """How many cells are known ahead, and to the left, in the newest grid."""
+    if not client.got["costmap"]:
+        return 0, 0
+    known = cells(client.got["costmap"][-1]) >= 0
+    y, x = np.indices(known.shape) - 99.5  # the vehicle is in the middle
+    return int((known & (x > 2 * abs(y))).sum()), int((known & (y > 2 * abs(x))).sum())
+
+
+def both(client):
+    return min(sectors(client)) > 300
+
+
+def component(client, name):
+    return client.status().get(name, (-1, "", {}))
+
+
+@pytest.fixture(autouse=True)
+def works(client, eyes, image):
+    """Before each test both cameras map."""
+    client.got["costmap"].clear()
+    drive(client, eyes.values(), image, lambda: both(client))
+
+
+def test_each_camera_has_its_own_labels_and_both_fill_one_costmap(client, eyes, image, ontology):  # noqa: F811
+    names = {name for name, _ in client.node.get_topic_names_and_types()}
+    assert {
+        "/front/labels",
+        "/left/confidence",
+        "/left/overlay",
+        "/front/points",
+        "/left/camera_info_out",
+    } <= names
+    assert "/labels" not in names
+    for name, eye in eyes.items():
+        eye.labels.clear()
+        stamp = eye.send(image, client.now_ns())
+        assert client.spin_until(lambda e=eye: bool(e.labels), 2.0)
+        assert stamp_ns(eye.labels[0].header) == stamp
+        assert eye.labels[0].header.frame_id == f"{name}_optical_frame"
+    assert not [e for e in eyes.values() if len(e.labels) != 1]
+    assert {p.node_name for p in client.node.get_publishers_info_by_topic("/costmap")} == {"perception"}
+
+
+def test_a_dead_camera_is_named_and_its_sector_goes_unknown_while_the_other_goes_on(client, eyes, image):
+    before = sectors(client)[0]
+    drive(client, [eyes["front"]], image, lambda: sectors(client)[1] == 0)
+    assert sectors(client)[0] > 0.9 * before
+    drive(client, [eyes["front"]], image, lambda: component(client, "camera left")[0] == 2)
+    assert "no usable image" in component(client, "camera left")[1]
+    assert component(client, "camera front")[0] == 0
+    assert sectors(client)[0] > 0.9 * before
+    drive(client, eyes.values(), image, lambda: both(client) and component(client, "camera left")[0] == 0)
+
+
+def test_a_camera_whose_images_are_rubbish_is_dead_too(client, eyes, image):
+    def rubbish_and_good():
+        eyes["left"].send(image, client.now_ns(), encoding="ultraviolet")
+        return sectors(client)[1] == 0 and component(client, "camera left")[0] == 2
+
+    drive(client, [eyes["front"]], image, rubbish_and_good)
+    _, message, values = component(client, "camera left")
+    assert "ultraviolet" in message
+    assert int(values["dropped.bad_image"]) > 0
+    assert "dropped.bad_image" not in component(client, "camera front")[2]
+
+
+def test_when_all_are_dead_everything_is_unknown(client):
+    assert client.spin_until(lambda: sectors(client) == (0, 0), STALL_S + 2.0)
+    client.wait_status("camera front", lambda level, *_: level == 2)
+    client.wait_status("camera left", lambda level, *_: level == 2)
+
+
+def test_a_fast_camera_does_not_starve_a_slow_one(client, eyes, image):
+    eyes["left"].labels.clear()
+    asked = set()
+    for i in range(60):
+        client.send_odometry(client.now_ns())
+        eyes["front"].send(image, client.now_ns())
+        if i % 6 == 0:
+            asked.add(eyes["left"].send(image, client.now_ns()))
+        client.spin(0.01)
+    client.spin_until(lambda: len(eyes["left"].labels) >= len(asked), 2.0)
+    answered = {stamp_ns(m.header) for m in eyes["left"].labels}
+    assert len(answered & asked) >= 0.8 * len(asked)
+
+
+def test_frames_that_come_in_another_order_than_the_stamps_of_two_cameras_all_count(client, eyes, image):
+    """The left camera's driver takes longer: its images are older than the front's that came before."""
+    eyes["left"].labels.clear()
+    client.got["costmap"].clear()
+    late = set()
+    for _ in range(10):
+        stamp = client.now_ns()
+        client.send_odometry(stamp - 100_000_000)
+        client.send_odometry(stamp)
+        eyes["front"].send(image, stamp)
+        client.spin(0.03)
+        late.add(eyes["left"].send(image, stamp - 100_000_000))
+        client.spin(0.03)
+    assert client.spin_until(lambda: len({stamp_ns(m.header) for m in eyes["left"].labels} & late) >= 8, 2.0)
+    assert both(client)
+    stamps = [stamp_ns(m.header) for m in client.got["costmap"]]
+    assert stamps == sorted(stamps)  # the grid's is that of the newest image in it
+
+
+def test_a_mount_of_a_camera_that_is_not_there_is_refused_by_name(domain, bundle, tmp_path):  # noqa: F811
+    arguments = ["--bundle", str(bundle.path), "--namespace", "other", "--param", "cameras=[front, left]"]
+    node = NodeProcess([*arguments, "--param", "camera_mount.right.z=1.0"], tmp_path / "log")
+    try:
+        assert "camera_mount.right.z" in node.wait_for("mend:")
+        assert "configure failed" in node.log.read_text()
+    finally:
+        node.end()

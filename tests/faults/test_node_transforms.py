@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/tf that is absent, late, broken or of another time: no costmap for that frame, and the reason names the frames."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+pytest.importorskip(
+    "tf2_msgs.msg", reason="tf2_msgs is not installed (make test builds it where a C++ compiler is there)"
+)
+
+from geometry_msgs.msg import TransformStamped
+from tf2_msgs.msg import TFMessage
+
+from offroad_seg.transforms import Transform, camera_mount
+from tests.helpers import scene
+from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.ros_client import LATCHED, RELIABLE, Client, cells, image_message, set_header
+from tests.helpers.ros_process import running_node
+
+MOUNT = camera_mount(*scene.MOUNT.values())
+LEVEL = Transform.from_rpy(0, 0, 0, (0.0, 0.0, 0.0))
+
+
+def stamped(parent, child, stamp, transform):
+    message = TransformStamped(child_frame_id=child)
+    set_header(message, stamp, parent)
+    t, q = message.transform.translation, message.transform.rotation
+    t.x, t.y, t.z = transform.translation_3.tolist()
+    q.x, q.y, q.z, q.w = transform.quaternion_xyzw().tolist()
+    return TFMessage(transforms=[message])
+
+
+class Vehicle(Client):
+    """Poses come by /tf; each test has a camera of its own name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.static = self.node.create_publisher(TFMessage, "/tf_static", LATCHED)
+        self.moving = self.node.create_publisher(TFMessage, "/tf", RELIABLE)
+
+    def connect(self) -> None:
+        super().connect()
+        publishers = (self.static, self.moving)
+        assert self.spin_until(lambda: all(p.get_subscription_count() > 0 for p in publishers))
+
+    def shoot(self, image, frame):
+        """One image of a camera, with the vehicle's pose; its stamp."""
+        stamp = self.now_ns()
+        info = {"header": image_message(image, stamp).header}
+        info["header"].frame_id = frame
+        self.send_info(scene.CAMERA, stamp, **info)
+        self.moving.publish(stamped("odom", "base_link", stamp, LEVEL))
+        self.send_image(image, stamp, **info)
+        return stamp
+
+    def maps(self, image, frame):
+        """Whether images of this camera give a costmap."""
+        for _ in range(10):
+            stamp = self.shoot(image, frame)
+            if self.spin_until(lambda s=stamp: self.answer("costmap", {s}) is not None, 0.5):
+                return (cells(self.answer("costmap", {stamp})) >= 0).any()
+        return False
+
+
+@pytest.fixture(scope="module")
+def client(domain, bundle, tmp_path_factory):  # noqa: F811
+    log = tmp_path_factory.mktemp("node") / "log"
+    arguments = ["--bundle", str(bundle.path), "--param", "tf_timeout=0.3", "--param", "stall_timeout=30"]
+    with running_node(arguments, log), Vehicle() as client:
+        client.connect()
+        client.static.publish(stamped("base_link", "good", 0, MOUNT))
+        yield client
+
+
+@pytest.fixture
+def image(ontology):  # noqa: F811
+    return scene.scene_image(ontology)
+
+
+@pytest.fixture(autouse=True)
+def works(client, image):
+    """Before each test and after it, the camera that is known maps."""
+    assert client.maps(image, "good")
+    yield
+    assert client.maps(image, "good")
+
+
+def refused(client, image, frame):
+    """An image of this camera gives labels but no costmap; what diagnostics say."""
+    before = client.drops("costmap", "no_transform")
+    stamp = client.shoot(image, frame)
+    assert client.spin_until(lambda: client.answer("labels", {stamp}) is not None, 2.0)
+    _, message, _ = client.wait_status(
+        "costmap", lambda _lv, _m, v: int(v.get("dropped.no_transform", 0)) > before
+    )
+    assert client.answer("costmap", {stamp}) is None
+    return message
+
+
+def test_a_camera_that_tf_does_not_know_maps_nothing(client, image):
+    assert "nowhere" in refused(client, image, "nowhere")
+
+
+def test_a_broken_chain_is_no_transform(client, image):
+    client.static.publish(stamped("mast", "on_the_mast", 0, MOUNT))  # and nobody says where the mast is
+    client.spin(0.2)
+    message = refused(client, image, "on_the_mast")
+    assert "base_link" in message
+    client.static.publish(stamped("base_link", "mast", 0, LEVEL))
+    assert client.maps(image, "on_the_mast")
+
+
+def test_a_transform_of_the_future_is_not_taken_for_one_of_now(client, image):
+    client.moving.publish(stamped("base_link", "early", client.now_ns() + 5_000_000_000, MOUNT))
+    client.spin(0.2)
+    assert "early" in refused(client, image, "early")
+
+
+def test_a_transform_of_the_past_is_not_taken_for_one_of_now(client, image):
+    client.moving.publish(stamped("base_link", "stale", client.now_ns() - 1_000_000_000, MOUNT))
+    client.spin(0.2)
+    assert "stale" in refused(client, image, "stale")
+
+
+def test_a_transform_that_comes_a_little_late_is_waited_for(client, image):
+    stamp = client.shoot(image, "late")
+    assert client.spin_until(lambda: client.answer("labels", {stamp}) is not None, 2.0)
+    assert client.answer("costmap", {stamp}) is None
+    client.static.publish(stamped("base_link", "late", 0, MOUNT))
+    assert client.spin_until(lambda: client.answer("costmap", {stamp}) is not None, 2.0)
+
+
+def test_a_transform_that_is_not_finite_is_refused(client, image):
+    before = client.drops("costmap", "bad_transform")
+    message = stamped("base_link", "mad", 0, MOUNT)
+    message.transforms[0].transform.rotation.w = math.nan
+    client.static.publish(message)
+    client.wait_status("costmap", lambda _lv, _m, v: int(v.get("dropped.bad_transform", 0)) > before)
+    assert "mad" in refused(client, image, "mad")
