@@ -110,10 +110,12 @@ def test_the_worst_places_are_pins_that_jump(folder):
     by_rank = dict(sorted((int(rank), shown) for rank, _, shown in found["frames"]))
     assert all(frame == shown for _, frame, shown in found["frames"])
     assert list(by_rank.values()) == found["gallery"]
-    assert set(found["gallery"][:2]) == {2, 10}
+    # Labels flicker into the noise and out of it.
+    assert {i // 8 for i in found["gallery"][:2]} == {0, 1}
+    assert set(found["gallery"][:2]) <= {2, 3, 10, 11}
     assert found["loaded"]
     assert found["inside"]
-    assert "mIoU" in found["label"]
+    assert "Flicker" in found["label"]
 
 
 def test_the_path_is_recoloured_and_its_ground_exchanged(folder):
@@ -153,7 +155,7 @@ def test_the_timeline_reads_the_frame_under_the_pointer_and_marks_drops(folder):
         """,
     )
     assert found["before"] == found["after"] != found["over"][0]
-    assert found["over"][1:] == ["mIoU", "0"]
+    assert found["over"][1:] == ["Flicker", "0"]
     assert found["drops"] == 1
     assert found["rows"] == ["4", "5"]
 

@@ -10,7 +10,7 @@ from offroad_seg.replay import report_tables as tables
 from offroad_seg.replay.charts import histogram, track
 from offroad_seg.replay.gridview import LETHAL_RGB, STOPS
 from offroad_seg.replay.report_data import as_json, page_data
-from offroad_seg.replay.report_measures import camera_period_ms, gaps_ms, measures
+from offroad_seg.replay.report_measures import gaps_ms, measures
 from offroad_seg.replay.report_sections import map_marks, sections
 from offroad_seg.replay.report_verdict import verdict
 
@@ -44,7 +44,6 @@ def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, ga
     data = page_data(rows, evaluation.drop_rows, gallery, pictures, evaluation.ontology)
     if data["map"] is not None:
         data["map"]["marks"] = map_marks(metrics)
-    period = camera_period_ms(rows)
     total = metrics["latency_ms"].get("total", {})
     marks = {q: total[q] for q in ("p50", "p95", "p99") if q in total}
     html = environment.get_template(_TEMPLATE).render(
@@ -56,7 +55,7 @@ def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, ga
         bundle=metrics["bundle"],
         engine_line=tables.engine_line(metrics),
         drive_s=f"{rows[-1].time_s - rows[0].time_s:.1f}",
-        verdict=verdict(metrics | {"camera_period_ms": period}),
+        verdict=verdict(metrics),
         figures=tables.figures(metrics),
         notes=tables.notes(metrics),
         present={name for p in pictures for name in p.uris},
@@ -64,7 +63,7 @@ def write_report(path: Path, metrics: dict[str, Any], evaluation: Evaluation, ga
         classes=data["classes"],
         ramp=_ramp(),
         lethal=f"rgb{LETHAL_RGB}",
-        tracks=[t | {"svg": Markup(t["svg"])} for t in _tracks(rows, period)],  # noqa: S704 – our own SVG
+        tracks=[t | {"svg": Markup(t["svg"])} for t in _tracks(rows, metrics["camera_period_ms"])],  # noqa: S704 – our own SVG
         shown=len(pictures),
         drop_marks=data["drops"],
         worst=data["worst"],
@@ -90,13 +89,17 @@ def _tracks(rows: Sequence[FrameRow], period_ms: float | None) -> list[dict[str,
         (m.key, m.name, m.unit, [m.read(row) for row in rows], m.whole, m.color) for m in measures(period_ms)
     ]
     graphs.append(("gap", "Frame interval", "ms", gaps_ms(rows), False, "var(--soft)"))
+    if any(row.flicker_compensated is not None for row in rows):
+        # The same with the camera's motion in it says less.
+        graphs = [graph for graph in graphs if graph[0] != "changed"]
     result = []
     for key, name, unit, values, whole, color in graphs:
         there = [v for v in values if v is not None]
         if not there:
             continue
         low, high = (0.0, 1.0) if whole else (0.0, max(there) or 1.0)
-        said = f"{high:.0f} ms" if unit == "ms" else f"{100 * high:.0f} %" if unit else f"{high:g}"
+        said = f"{high:.0f} ms" if unit == "ms" else f"{100 * high:.3g} %" if unit else f"{high:g}"
+        said = f"up to {said}" if any(there) else "always 0"
         result.append({"key": key, "name": name, "range": said, "svg": track(values, low, high, color)})
     return result
 

@@ -73,8 +73,8 @@ MEASURES = (
     Measure("ood", "Unlike the training", "%", _field("ood_share"), "var(--bad)", 0.05, 0.30),
     Measure("flicker", "Flicker", "%", _field("flicker_compensated"), "var(--bad)", 0.10, 0.40),
     Measure("agreement", "Agreement", "%", _field("agreement"), "var(--good)", 0.90, 0.50, whole=True),
-    Measure("driven", "Driven ground lethal", "%", _field("driven_lethal"), "var(--bad)", 0.02, 0.30),
-    Measure("flips", "Costmap cells flipped", "%", _field("flips"), "var(--soft)", 0.01, 0.10, picks=False),
+    Measure("driven", "Driven, but lethal", "%", _field("driven_lethal"), "var(--bad)", 0.02, 0.30),
+    Measure("flips", "Cells flipped", "%", _field("flips"), "var(--soft)", 0.01, 0.10, picks=False),
     Measure("changed", "Labels changed", "%", _field("changed"), "var(--soft)"),
     Measure("unknown", "Costmap unknown", "%", _unknown, "var(--soft)", whole=True),
 )

@@ -14,6 +14,7 @@ from offroad_seg.metrics import SegmentationMetrics
 from offroad_seg.replay.costmap_truth import CostmapScore
 from offroad_seg.replay.driven_path import DrivenSum
 from offroad_seg.replay.records import counts_of
+from offroad_seg.replay.report_measures import camera_period_ms
 from offroad_seg.replay.stability import StabilitySum
 from offroad_seg.replay.sums import AgreementSum, MotionSum, Ratio
 
@@ -150,6 +151,7 @@ class Summary:
     def metrics(self) -> dict[str, Any]:
         """Everything under the keys of ``metrics.json`` that does not depend on who ran it."""
         result = self._label_metrics() | self._costmap_metrics()
+        result["camera_period_ms"] = camera_period_ms(self.rows)
         if self._cameras:
             result["cameras"] = {name: camera._label_metrics() for name, camera in self._cameras.items()}
         return result
