@@ -7,50 +7,58 @@ import heapq
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-
 from offroad_seg.overlay import overlay_image
+from offroad_seg.replay.annotated_messages import (
+    ERROR,
+    LABEL_INFO,
+    Messages,
+    encode_jpeg,
+    message_store,
+    told_of,
+)
 from offroad_seg.replay.frames import LOOK_AHEAD_NS
-from offroad_seg.replay.topics import COMPRESSED, GRID, IMAGE
+from offroad_seg.replay.topics import COMPRESSED, GRID
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from offroad_seg.ontology import Ontology
-    from offroad_seg.replay.bag import Bag, BagMessage
-    from offroad_seg.replay.frames import BagFrame
-    from offroad_seg.replay.topics import Topics
-    from offroad_seg.types import Costmap, Perception
+    from offroad_seg.replay.annotated_messages import Status
+    from offroad_seg.replay.bag import BagMessage
+    from offroad_seg.replay.frames import BagFrame, Drop, FrameSource
+    from offroad_seg.types import Perception
 
-JPEG_QUALITY = 85
+__all__ = ["AnnotatedWriter", "encode_jpeg"]
+
 NAME = "annotated.mcap"
-_NS = 1_000_000_000
 
 
 class AnnotatedWriter:
     """Writes the bag while the replay runs; memory stays at one chunk.
 
+    Labels of one camera go to ``/labels``, those of several to ``/<camera>/labels``, and so on.
+
     Args:
         folder: Where ``annotated.mcap`` shall be.
-        bag: Gives the types of the messages that are copied.
-        ontology: Colours of the overlay.
-        topics: The cameras; a JPEG goes to ``<image topic>/compressed``. The labels of one camera go to ``/labels``,
-            those of several to ``/<camera>/labels``, and so on.
+        source: The bag: its topics, its frames, and the types of the messages that are copied.
+        ontology: Names and colours.
     """
 
-    def __init__(self, folder: Path, bag: Bag, ontology: Ontology, topics: Topics) -> None:
+    def __init__(self, folder: Path, source: FrameSource, ontology: Ontology) -> None:
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-        from rosbags.typesys import Stores, get_typestore
 
-        self._folder, self._bag, self._ontology = folder, bag, ontology
-        self._images = {
-            c.name: c.image.name.removesuffix("/compressed") + "/compressed" for c in topics.cameras
-        }
-        self._prefixes = {name: f"/{name}" if len(topics.names) > 1 else "" for name in topics.names}
-        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._folder, self._bag, self._ontology = folder, source.bag, ontology
+        names = source.topics.names
+        self._cameras = {camera.name: camera for camera in source.topics.cameras}
+        self._prefixes = {name: f"/{name}" if len(names) > 1 else "" for name in names}
+        self._frames = (source.base_frame, source.odom_frame)
+        self._has_transforms = any(
+            name in source.bag.topics and source.bag.topics[name].count for name in ("/tf", "/tf_static")
+        )
+        self._described: set[str] = set()
+        self._newest_ns = 0
+        self._store = message_store()
+        self._make = Messages(self._store)
         self._connections: dict[str, Any] = {}
         self._waiting: list[tuple[int, int, str, str, bytes]] = []
         self._sequence = 0
@@ -65,24 +73,60 @@ class AnnotatedWriter:
             self._push(message.log_time_ns, message.topic, message.msgtype, message.data)
 
     def add(self, bag_frame: BagFrame, perception: Perception) -> None:
-        """One frame: the image as JPEG, labels, confidence, overlay, costmap, and the bag's own poses."""
+        """One frame: the image as JPEG, all that was worked out of it, and the bag's own poses."""
         self.copy(bag_frame.others)
         at, frame, result = bag_frame.message.log_time_ns, bag_frame.frame, perception.segmentation
-        header = self._header(frame.stamp_ns, frame.frame_id)
-        image, prefix = self._images[bag_frame.camera], self._prefixes[bag_frame.camera]
+        header = self._make.header(frame.stamp_ns, frame.frame_id)
+        camera, prefix = self._cameras[bag_frame.camera], self._prefixes[bag_frame.camera]
+        image = camera.image.name.removesuffix("/compressed") + "/compressed"
         if bag_frame.message.msgtype == COMPRESSED:
             self._push(at, image, COMPRESSED, bag_frame.message.data)
         else:
-            self._push_message(at, image, self._jpeg(frame.image_HWC, header))
-        self._push_message(at, f"{prefix}/labels", self._mono8(result.labels_HW, header))
-        self._push_message(at, f"{prefix}/confidence", self._mono8(result.confidence_HW, header))
+            self._push_message(at, image, self._make.jpeg(frame.image_HWC, header))
+        self._describe(at, bag_frame, header)
+        self._push_message(at, f"{prefix}/labels", self._make.mono8(result.labels_HW, header))
+        self._push_message(at, f"{prefix}/confidence", self._make.mono8(result.confidence_HW, header))
+        if result.ood_HW is not None:
+            self._push_message(at, f"{prefix}/ood", self._make.mono8(result.ood_HW, header))
         overlay = overlay_image(frame.image_HWC, result.labels_HW, self._ontology)
-        self._push_message(at, f"{prefix}/overlay/compressed", self._jpeg(overlay, header))
+        self._push_message(at, f"{prefix}/overlay/compressed", self._make.jpeg(overlay, header))
         if bag_frame.truth_HW is not None:
-            self._push_message(at, f"{prefix}/labels_truth", self._mono8(bag_frame.truth_HW, header))
+            self._push_message(at, f"{prefix}/labels_truth", self._make.mono8(bag_frame.truth_HW, header))
         if perception.costmap is not None:
-            self._push_message(at, "/costmap", self._grid(perception.costmap))
+            self._push_message(at, "/costmap", self._make.grid(perception.costmap))
+        told = told_of(bag_frame.camera, perception)
+        self._push_message(at, "/diagnostics", self._make.diagnostics(frame.stamp_ns, told))
         self._flush(at - LOOK_AHEAD_NS)
+
+    def drop(self, drop: Drop) -> None:
+        """An image that gave nothing: diagnostics say why."""
+        self.copy(drop.others)
+        words = f"dropped ({drop.cause}): {drop.reason}"
+        told: list[Status] = [(f"camera {drop.camera}", ERROR, words, {})]
+        at = self._newest_ns or drop.stamp_ns
+        self._push_message(at, "/diagnostics", self._make.diagnostics(drop.stamp_ns, told))
+
+    def _describe(self, at: int, bag_frame: BagFrame, header: Any) -> None:
+        """What the bag itself does not hold: names of the labels, a calibration from a file, poses as transforms."""
+        frame, camera, name = bag_frame.frame, self._cameras[bag_frame.camera], bag_frame.camera
+        first = name not in self._described
+        self._described.add(name)
+        self._newest_ns = max(at, self._newest_ns)
+        if first:
+            info = self._make.label_info(self._ontology.names, header)
+            self._push_message(at, f"{self._prefixes[name]}/label_info", info)
+        if camera.calibration is not None and frame.camera is not None:
+            topic = camera.image.name.removesuffix("/compressed").rpartition("/")[0] + "/camera_info"
+            self._push_message(at, topic, self._make.camera_info(frame.camera, header))
+        if self._has_transforms:
+            return
+        base, odom = self._frames
+        if bag_frame.odom_T_base is not None:
+            pose = [(odom, base, bag_frame.odom_T_base)]
+            self._push_message(at, "/tf", self._make.transforms(frame.stamp_ns, pose))
+        if first and bag_frame.base_T_camera is not None and frame.frame_id:
+            mount = [(base, frame.frame_id, bag_frame.base_T_camera)]
+            self._push_message(at, "/tf_static", self._make.transforms(frame.stamp_ns, mount))
 
     def close(self) -> Path:
         """Finish the file; its path."""
@@ -110,55 +154,11 @@ class AnnotatedWriter:
     def _connection(self, topic: str, msgtype: str) -> Any:
         if topic not in self._connections:
             store = self._store if msgtype in self._store.fielddefs else self._bag.typestore
-            latched = topic == "/tf_static" or msgtype == GRID
+            latched = topic == "/tf_static" or msgtype in (GRID, LABEL_INFO)
             self._connections[topic] = self._writer.add_connection(
                 topic, msgtype, typestore=store, offered_qos_profiles=[_latched()] if latched else []
             )
         return self._connections[topic]
-
-    def _header(self, stamp: int, frame_id: str) -> Any:
-        types = self._store.types
-        time = types["builtin_interfaces/msg/Time"](sec=stamp // _NS, nanosec=stamp % _NS)
-        return types["std_msgs/msg/Header"](stamp=time, frame_id=frame_id)
-
-    def _mono8(self, image_HW: NDArray[np.uint8], header: Any) -> Any:
-        height, width = image_HW.shape
-        return self._store.types[IMAGE](
-            header=header,
-            height=height,
-            width=width,
-            encoding="mono8",
-            is_bigendian=0,
-            step=width,
-            data=np.ascontiguousarray(image_HW).ravel(),
-        )
-
-    def _jpeg(self, image_HWC: NDArray[np.uint8], header: Any) -> Any:
-        data = encode_jpeg(image_HWC, JPEG_QUALITY)
-        return self._store.types[COMPRESSED](header=header, format="jpeg", data=np.frombuffer(data, np.uint8))
-
-    def _grid(self, costmap: Costmap) -> Any:
-        types, grid = self._store.types, costmap.grid
-        header = self._header(costmap.stamp_ns, costmap.frame_id)
-        pose = types["geometry_msgs/msg/Pose"](
-            position=types["geometry_msgs/msg/Point"](x=grid.origin_x, y=grid.origin_y, z=0.0),
-            orientation=types["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0),
-        )
-        info = types["nav_msgs/msg/MapMetaData"](
-            map_load_time=header.stamp,
-            resolution=grid.resolution,
-            width=grid.width,
-            height=grid.height,
-            origin=pose,
-        )
-        data = np.ascontiguousarray(costmap.cost_HW, np.int8).ravel()
-        return types[GRID](header=header, info=info, data=data)
-
-
-def encode_jpeg(image_HWC: NDArray[np.uint8], quality: int) -> bytes:
-    """RGB (H, W, 3) as JPEG."""
-    bgr = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 
 def _latched() -> Any:

@@ -78,6 +78,7 @@ class Drop:
         cause: One word, for counting.
         reason: In words.
         camera: Name of the camera.
+        others: The bag's other messages that were read since the frame before.
     """
 
     index: int
@@ -85,6 +86,7 @@ class Drop:
     cause: str
     reason: str
     camera: str = ""
+    others: tuple[BagMessage, ...] = ()
 
 
 @dataclass(eq=False)
@@ -256,14 +258,15 @@ class FrameSource:
         back, late = (False, "") if stamp is None else self._order(stream, stamp)
         if not decode:
             return None
+        others = tuple(waiting.others)
         if late:
-            return Drop(waiting.index, stamp or 0, "out_of_order", late, name)
+            return Drop(waiting.index, stamp or 0, "out_of_order", late, name, others)
         try:
             decoded = self.bag.deserialize(message)
             stamp = stamp_ns(decoded.header)
             image_HWC = stream.image(decoded)
         except (ImageError, BagError) as error:
-            return Drop(waiting.index, message.log_time_ns, "bad_image", error.one_line(), name)
+            return Drop(waiting.index, message.log_time_ns, "bad_image", error.one_line(), name, others)
         size = (image_HWC.shape[0], image_HWC.shape[1])
         frame_id = decoded.header.frame_id.lstrip("/")
         camera, no_camera = stream.calibrations.at(stamp, *size)
@@ -276,7 +279,7 @@ class FrameSource:
             odom_T_base=odom_T_base,
             no_pose_reason=reason,
             truth_HW=stream.truth(stamp, size),
-            others=tuple(waiting.others),
+            others=others,
             time_ran_back=back,
             no_camera_reason=no_camera,
             camera=name,

@@ -43,13 +43,17 @@ def perceive(
         try:
             perception = own.process(item.frame, item.base_T_camera, item.odom_T_base)
         except ImageError as error:
-            yield Drop(item.index, item.frame.stamp_ns, "bad_image", error.one_line(), item.camera)
+            yield Drop(
+                item.index, item.frame.stamp_ns, "bad_image", error.one_line(), item.camera, item.others
+            )
             continue
         except EngineError as error:
             failed += 1
             if failed >= MAX_ENGINE_ERRORS:
                 raise
-            yield Drop(item.index, item.frame.stamp_ns, "engine_error", error.one_line(), item.camera)
+            yield Drop(
+                item.index, item.frame.stamp_ns, "engine_error", error.one_line(), item.camera, item.others
+            )
             continue
         failed = 0
         yield item, explained(item, perception)

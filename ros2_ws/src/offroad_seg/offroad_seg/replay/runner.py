@@ -81,7 +81,7 @@ class Replay:
         truth, count = source.true_costmap(), source.topics.images
         evaluation = Evaluation(ontology, truth, source.topics.names, self.measures)
         gallery = Gallery(ontology, truth, count, source.odom_frame)
-        annotated = AnnotatedWriter(folder, source.bag, ontology, source.topics)
+        annotated = AnnotatedWriter(folder, source, ontology)
         if source.topics.grid is not None:
             annotated.copy(list(source.bag.messages([source.topics.grid.name]))[:1])
         started = time.perf_counter()
@@ -90,6 +90,7 @@ class Replay:
             for result in progress(results, what="replay", total=count):
                 if isinstance(result, Drop):
                     evaluation.drop(result)
+                    annotated.drop(result)
                     records.append(evaluation.last)
                     continue
                 row = evaluation.add(*result)
