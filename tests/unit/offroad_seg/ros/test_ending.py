@@ -31,7 +31,9 @@ lock.acquire()
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    ("program", "status", "words"), [(CLEAN, 0, ""), (HANGS, 1, "no clean end within 0.3 s of the signal")]
+    ("program", "status", "words"),
+    [(CLEAN, 0, ""), (HANGS, 1, "no clean end within 0.3 s of the signal")],
+    ids=["clean", "hangs"],
 )
 def test_a_signal_ends_the_process_whatever_the_main_thread_does(number, program, status, words):
     process = subprocess.Popen(

@@ -3,7 +3,11 @@ from __future__ import annotations
 
 import pytest
 
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from offroad_seg.ros.diagnostics import component_names, diagnostic_values
 from offroad_seg.ros.health import Health, Level
+from offroad_seg.ros.reporter import Reporter
 from offroad_seg.ros.stamp_guard import Order, StampGuard, age_problem
 from offroad_seg.ros.statistics import Statistics
 
@@ -76,3 +80,53 @@ def test_statistics(monkeypatch):
     statistics.clear()
     assert statistics.totals() == {}
     assert statistics.drops() == {}
+
+
+def test_one_cameras_condition_is_told_under_its_name_and_cleared_for_itself():
+    health = Health(("costmap",))
+    assert health.set("costmap", "no_transform", Level.WARN, "no pose", "left")
+    assert health.set("costmap", "no_transform", Level.WARN, "no pose", "front")
+    assert health.summary("costmap") == (Level.WARN, "left: no pose; front: no pose")
+    assert health.clear("costmap", owner="left")
+    assert not health.clear("costmap", "no_transform")  # nobody's
+    assert health.summary("costmap") == (Level.WARN, "front: no pose")
+    health.set_components(("costmap", "camera left"))
+    assert health.components == ("costmap", "camera left")
+    assert health.summary("costmap") == (Level.WARN, "front: no pose")
+    assert health.summary("camera left") == (Level.OK, "ok")
+
+
+def test_what_happens_to_one_of_several_cameras_counts_for_it_and_for_all():
+    together, said = Statistics(), []
+    health = Health(component_names(("left", "front")))
+    left, front = (
+        Reporter(health, together, lambda cause, text: said.append((cause, text)), word)
+        for word in ("left", "front")
+    )
+    left.drop("camera", "bad_image", "no rows")
+    front.drop("costmap", "no_depth", "none came", Level.ERROR)
+    front.event("image")
+    assert together.drops() == {"bad_image": 1, "no_depth": 1}
+    assert left.own.drops() == {"bad_image": 1}
+    assert said == [("bad_image left", "left: no rows"), ("no_depth front", "front: none came")]
+    assert health.summary("camera left") == (Level.WARN, "no rows")
+    assert health.summary("camera front") == (Level.OK, "ok")
+    assert health.summary("costmap") == (Level.ERROR, "front: none came")
+    values = diagnostic_values(together, {r.component: r.own for r in (left, front)})
+    assert values["camera left"]["dropped.bad_image"] == "1"
+    assert values["camera front"]["dropped.no_depth"] == "1"
+    assert values["camera front"]["image_count"] == "1"
+    assert values["costmap"]["dropped.no_depth"] == "1"
+    left.clear("costmap")
+    assert health.summary("costmap")[0] == Level.ERROR
+    front.clear("costmap")
+    assert health.summary("costmap")[0] == Level.OK
+
+
+def test_a_single_camera_has_no_name_in_diagnostics():
+    statistics = Statistics()
+    report = Reporter(Health(component_names(())), statistics, lambda *_: None)
+    assert report.component == "camera"
+    assert report.own is statistics
+    report.drop("camera", "too_old", "old")
+    assert statistics.drops() == {"too_old": 1}  # once, not twice

@@ -140,3 +140,44 @@ def test_watchdog_does_not_count_the_leap_of_simulated_time_from_zero():
     assert not dog.expired(1_700_000_000.0, 1.0)
     assert not dog.expired(1_700_000_000.9, 1.0)
     assert dog.expired(1_700_000_001.1, 1.0)
+
+
+def test_slot_serves_its_lanes_in_turn():
+    slot = NewestSlot(3)
+    assert not slot.put("a1", 0)
+    assert slot.put("a2", 0)
+    slot.put("c1", 2)
+    assert slot.take(0.0) == "a2"
+    slot.put("a3", 0)  # the fast one comes again, but it is the other's turn
+    assert slot.take(0.0) == "c1"
+    assert slot.take(0.0) == "a3"
+    assert slot.take(0.0) is None
+    slot.put("a4", 0)
+    slot.put("b1", 1)
+    assert slot.clear(1)
+    assert not slot.clear(1)
+    assert slot.take(0.0) == "a4"
+    assert slot.replaced == 1
+
+
+def test_worker_that_hangs_is_not_waited_for_and_takes_nothing_when_it_comes_back():
+    gate, seen = threading.Event(), []
+
+    def work(item):
+        seen.append(item)
+        gate.wait(10.0)
+
+    worker = Worker(work, failed=lambda _e: None)
+    assert worker.busy_s() == 0.0
+    worker.start()
+    worker.slot.put(0)
+    wait_until(lambda: seen == [0])
+    wait_until(lambda: worker.busy_s() > 0.01)
+    worker.slot.put(1)
+    assert not worker.stop(0.05)
+    assert worker.alive
+    gate.set()
+    wait_until(lambda: not worker.alive)
+    assert worker.stop(0.0)
+    assert seen == [0]
+    assert worker.busy_s() == 0.0
