@@ -141,7 +141,6 @@ class DepthProjector:
         self._kind_256[ground_256 & ontology.soft_256] = _SOFT
         # The worse class wins a cell where several things stand.
         self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
-        self._lethal_256 = ontology.costs_256 == COST_LETHAL
         self._gap = square(_GAP_M, size.resolution)
         self._caster = PointCaster(max_range)
         self._scratch = Scratch()
@@ -243,17 +242,17 @@ class DepthProjector:
         # What hangs above the vehicle's height is out of its way.
         low_enough_N = stacks.up_N - np.take(level, stacks.cell_N) < self._clearance
         _, high, cells, count = stacks.extremes((stacks.kind_N <= _FIRM) & low_enough_N)
-        soft_N = stacks.kind_N == _SOFT
-        soft = stacks.extremes(soft_N)[0] if soft_N.any() else None
+        looks = np.zeros(part.shape, np.float32)
+        looks.ravel()[cells] = count
+        soft, soft_N = None, stacks.kind_N == _SOFT
+        if soft_N.any():
+            soft, _, cells, count = stacks.extremes(soft_N)
+            looks.ravel()[cells] += count
         firm = lowest if soft is None else stacks.extremes(stacks.kind_N == _FIRM)[0]
         lethal, doubtful = hazards(self._under_vehicle(part, firm), high, soft, level, lean, self._limits)
 
-        labels, evidence = self._ground(part, part.kind_N >= _FIRM)
+        labels, evidence = self._ground(part, part.kind_N >= _FIRM, looks)
         hanging = (lowest - level >= self._clearance) & (lowest < UNSEEN)
-        looks = np.zeros(part.shape, np.float32)
-        looks.ravel()[cells] = count
-        if soft is not None:
-            looks[soft < UNSEEN] += 1.0
         found = lethal & (looks > 0)
         labels[found] = OBSTACLE
         evidence[found] = np.minimum(looks[found] * np.float32(1.0 / _FULL_LOOK), 1.0)
@@ -272,17 +271,18 @@ class DepthProjector:
         low_HW[part.footprint & (low_HW >= UNSEEN)] = 0.0
         return low_HW
 
-    def _ground(self, part: _Part, ground: Bool) -> tuple[U8, F32]:
+    def _ground(self, part: _Part, ground: Bool, looks: F32) -> tuple[U8, F32]:
         """The class of one of a cell's points, with mean confidence of those that agree × their share × points."""
         cell, label, confidence = part.cell_N[ground], part.label_N[ground], part.confidence_N[ground]
         size = part.shape[0] * part.shape[1]
         class_flat = np.full(size, UNLABELLED, np.uint8)
         class_flat[cell] = label
         agrees = label == class_flat[cell]
-        count = np.bincount(cell, minlength=size)
-        weight = np.bincount(cell, weights=confidence * agrees, minlength=size)
-        evidence = weight * np.minimum(count, _FULL_LOOK) / (255.0 * _FULL_LOOK * np.maximum(count, 1))
-        return class_flat.reshape(part.shape), evidence.astype(np.float32).reshape(part.shape)
+        agreeing = np.bincount(cell, weights=confidence * agrees, minlength=size).reshape(part.shape)
+        looks = np.maximum(looks, 1.0)
+        share = agreeing * (np.minimum(looks, _FULL_LOOK) / (255.0 * _FULL_LOOK * looks))
+        # Points that hang are no looks at the ground, but may be of the class.
+        return class_flat.reshape(part.shape), np.minimum(share, 1.0).astype(np.float32)
 
     def _add_standing(self, part: _Part, standing: Index, found: Bool, labels: U8, evidence: F32) -> Bool:
         """Write what stands over the ground; returns the cells where anything does."""
@@ -299,8 +299,8 @@ class DepthProjector:
         around = cv2.boxFilter(count, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
         class_HW = class_flat.reshape(part.shape)
         believed = (count > 0) & (around >= self._min_standing_px - 0.5)
-        # A lethal shape is not made passable by the bush that stands on it.
-        written = believed & (~found | self._lethal_256[class_HW])
+        # A lethal shape is not made passable by what stands on it.
+        written = believed & ~found
         worth = np.minimum(count * np.float32(1.0 / _FULL_LOOK), 1.0) * confidence_flat.reshape(part.shape)
         labels[written] = class_HW[written]
         evidence[written] = worth[written] * np.float32(1.0 / 255.0)
