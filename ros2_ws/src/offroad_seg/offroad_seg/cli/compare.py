@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,9 @@ def _replay_bundles(args: argparse.Namespace) -> list[Path]:
         print(f"replaying {label}", file=sys.stderr)
         words = ["replay", str(bundle), *map(str, args.bag), "--out", str(folder)]
         replay = parser.parse_args(words)
-        if status := int(replay.run(replay)):
+        with redirect_stdout(sys.stderr):
+            status = int(replay.run(replay))
+        if status:
             raise InputError(
                 f"the replay ended with {status}", where=str(bundle), mend="see what it said above"
             )

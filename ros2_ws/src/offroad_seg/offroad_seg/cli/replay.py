@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.cli.command import Command
+from offroad_seg.cli.replay_fleet import add_fleet_arguments, is_fleet, run_fleet
 from offroad_seg.cli.replay_measures import add_measure_arguments, measures_of, second_bundle
 from offroad_seg.cli.replay_source import add_source_arguments, load_pipelines, open_source
 from offroad_seg.cli.view import add_server_arguments, open_server, shown
@@ -27,6 +28,7 @@ examples:
   offroad-seg replay BUNDLE drive --topic /left/image_raw --topic /right/image_raw --out result
   offroad-seg replay BUNDLE drive.mcap --out result --resume
   offroad-seg replay BUNDLE drive --via-ros --rate 1 --out result
+  offroad-seg replay BUNDLE bags/*.mcap --workers 8 --out archive
 
 Topics that are not given are guessed and named in the report; `none` as a topic leaves it out.
 """
@@ -35,12 +37,13 @@ Topics that are not given are guessed and named in the report; `none` as a topic
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle to run")
-    add("bag", type=Path, metavar="BAG", help="a bag folder, .mcap or .db3 file")
+    add("bag", type=Path, nargs="+", metavar="BAG", help="a bag folder, .mcap or .db3 file; or several")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     add("--overwrite", action="store_true", help="replace the folder where it is not empty")
     add("--resume", action="store_true", help="go on with a replay to this folder that was broken off")
     add_source_arguments(parser)
     add_measure_arguments(parser)
+    add_fleet_arguments(parser)
     add("--view", action="store_true", help="show what is replayed in a browser while it runs")
     add_server_arguments(parser)
     add("--via-ros", action="store_true", help="play the bag over DDS into the real node, in another process")
@@ -63,11 +66,22 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError("--resume goes without --via-ros: what the node has fused is not kept")
     if args.via_ros and (len(args.topic) > 1 or any(_is_file(word) for word in args.camera_info)):
         raise InputError("--via-ros plays one camera, with the bag's own camera_info", where="--topic")
+    if is_fleet(args):
+        return run_fleet(args)
+    args.bag = args.bag[0]
     check_output(args.out, overwrite=args.overwrite)
-    with open_source(args) as opened:
-        metrics = _replay(args, opened)
-    print(_summary(metrics, args.out))
+    print(_summary(replay_one(args), args.out))
     return 0
+
+
+def replay_one(args: argparse.Namespace) -> dict[str, Any]:
+    """Replay the one bag of ``args``; what stands in ``metrics.json``.
+
+    Raises:
+        OffroadSegError: Something cannot be used, or failed.
+    """
+    with open_source(args) as opened:
+        return _replay(args, opened)
 
 
 def _replay(args: argparse.Namespace, opened: Opened) -> dict[str, Any]:
@@ -84,7 +98,7 @@ def _replay(args: argparse.Namespace, opened: Opened) -> dict[str, Any]:
         measures=measures_of(args, opened),
     )
     with ExitStack() as stack:
-        server = stack.enter_context(open_server(args)) if args.view else None
+        server = stack.enter_context(open_server(args, opened.source.topics.names)) if args.view else None
         if args.via_ros:
             return _via_ros(args, opened, replay, server)
         return _offline(args, opened, replay, server)
@@ -111,7 +125,7 @@ def _offline(
         identity = identity_of(args, opened, replay.engine)
         with (
             partial_run(args.out, identity, resume=args.resume, overwrite=args.overwrite) as spools,
-            shown(server, opened, pipeline) as show,
+            shown(server, opened, pipelines) as show,
             second_bundle(args, opened, replay) as beside,
         ):
             say_resumed(args, len(spools[0]))
@@ -151,8 +165,11 @@ def _is_file(word: str) -> bool:
 
 def _summary(metrics: dict[str, Any], out: Path) -> str:
     from offroad_seg.replay.report_tables import figures, notes
+    from offroad_seg.replay.report_verdict import verdict
 
-    lines = [f"  {f['name']:<22}{f['value'] + ' ' + f['unit']:>10}  {f['note']}" for f in figures(metrics)]
+    found = verdict(metrics)
+    lines = [f"{found.title}. {found.reason}"]
+    lines += [f"  {f['name']:<28}{f['value'] + ' ' + f['unit']:>10}  {f['note']}" for f in figures(metrics)]
     lines += [f"  note: {note}" for note in notes(metrics)]
     files = [f"  {name:<8} {(out / file).resolve()}" for name, file in _FILES]
     return "\n".join([*lines, *files])

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.cli.command import Command
-from offroad_seg.cli.replay_source import add_source_arguments, load_pipeline, open_source
+from offroad_seg.cli.replay_source import add_source_arguments, load_pipelines, open_source
 from offroad_seg.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from offroad_seg.cli.replay_source import Opened
     from offroad_seg.pipeline import PerceptionPipeline
@@ -47,7 +47,7 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_server(args: argparse.Namespace) -> LiveServer:
+def open_server(args: argparse.Namespace, cameras: Sequence[str] = ()) -> LiveServer:
     """The server, and on the terminal where it is.
 
     Raises:
@@ -55,7 +55,7 @@ def open_server(args: argparse.Namespace) -> LiveServer:
     """
     from offroad_seg.replay.live_server import LiveServer
 
-    server = LiveServer(args.host, args.port)
+    server = LiveServer(args.host, args.port, cameras=cameras)
     print(f"live view at {server.url} (Foxglove or Lichtblick: Open connection)", file=sys.stderr)
     if not server.is_local:
         print(
@@ -65,13 +65,16 @@ def open_server(args: argparse.Namespace) -> LiveServer:
     return server
 
 
-def live_view(server: LiveServer, opened: Opened, pipeline: PerceptionPipeline | None) -> LiveView:
-    """What shows a replay; ``pipeline`` gives the points, where it runs in this process."""
+def live_view(
+    server: LiveServer, opened: Opened, pipelines: Mapping[str, PerceptionPipeline] | None
+) -> LiveView:
+    """What shows a replay; ``pipelines`` of the cameras give the points, where they run in this process."""
     from offroad_seg.replay.live import LiveView
 
     def points_of(frame: Any, perception: Any) -> Any:
-        if pipeline is None or frame.base_T_camera is None:
+        if pipelines is None or frame.base_T_camera is None:
             return None
+        pipeline = pipelines[frame.camera]
         return pipeline.points(frame.frame, perception.segmentation, frame.base_T_camera, frame.odom_T_base)
 
     source = opened.source
@@ -86,13 +89,13 @@ def live_view(server: LiveServer, opened: Opened, pipeline: PerceptionPipeline |
 
 @contextmanager
 def shown(
-    server: LiveServer | None, opened: Opened, pipeline: PerceptionPipeline | None
+    server: LiveServer | None, opened: Opened, pipelines: Mapping[str, PerceptionPipeline] | None
 ) -> Iterator[Callable[[Any], Any]]:
     """A function that lets results pass and shows them, where there is a server."""
     if server is None:
         yield lambda results: results
         return
-    with live_view(server, opened, pipeline) as view:
+    with live_view(server, opened, pipelines) as view:
         yield view.tap
 
 
@@ -122,24 +125,26 @@ def _run(args: argparse.Namespace) -> int:
     if not 0 < args.rate <= 100:
         raise InputError("--rate is a factor above 0 and at most 100", where=f"--rate {args.rate}")
     with open_source(args) as opened:
-        pipeline = load_pipeline(opened)
+        names = opened.source.topics.names
+        pipelines = load_pipelines(opened, names)
     try:
-        with open_server(args) as server:
+        with open_server(args, names) as server:
             print("playing begins when somebody looks", file=sys.stderr)
             while not server.any_wanted():
                 time.sleep(_WAIT_S)
-            _play(args, pipeline, server)
+            _play(args, pipelines, server)
             while args.loop:
-                pipeline.reset()
+                for pipeline in pipelines.values():
+                    pipeline.reset()
                 server.restart_time()
-                _play(args, pipeline, server)
+                _play(args, pipelines, server)
             time.sleep(_LAST_S)
     finally:
-        pipeline.close()
+        next(iter(pipelines.values())).close()
     return 0
 
 
-def _play(args: argparse.Namespace, pipeline: PerceptionPipeline, server: LiveServer) -> None:
+def _play(args: argparse.Namespace, pipelines: Mapping[str, PerceptionPipeline], server: LiveServer) -> None:
     from offroad_seg.progress import progress
     from offroad_seg.replay.live import paced
     from offroad_seg.replay.offline import perceive
@@ -147,11 +152,11 @@ def _play(args: argparse.Namespace, pipeline: PerceptionPipeline, server: LiveSe
 
     with (
         open_source(args) as opened,
-        live_view(server, opened, pipeline) as view,
+        live_view(server, opened, pipelines) as view,
         Prefetch(opened.source.frames) as items,
     ):
-        results = view.tap(perceive(paced(iter(items), args.rate), pipeline))
-        for _ in progress(results, what="view", total=opened.source.topics.image.count):
+        results = view.tap(perceive(paced(iter(items), args.rate), pipelines))
+        for _ in progress(results, what="view", total=opened.source.topics.images):
             pass
 
 

@@ -33,7 +33,7 @@ class Key(NamedTuple):
     """What makes a frame the same in two results.
 
     Attributes:
-        bag: Name of the bag.
+        bag: Name of the bag; in a result of several that of its folder.
         camera: Name of the camera.
         stamp_ns: The image's stamp.
         nth: Which of the frames with that stamp; a bag may hold the same time twice.
@@ -53,7 +53,7 @@ class Result:
         path: Its folder.
         label: Short name that differs from those of the others.
         metrics: ``metrics.json``.
-        parts: Bag name → folder with its ``frames.jsonl``.
+        parts: Bag → folder with its ``frames.jsonl``.
         layout: What the columns of ``rows`` are.
         frames: Key of each frame with labels → its row in ``rows``.
         rows: Additive counts, shape (frames, columns).
@@ -95,7 +95,7 @@ def load_result(path: Path, label: str) -> Result:
     """
     metrics = _metrics(path)
     folders = sorted(p for p in (path / BAGS_NAME).glob("*") if (p / METRICS_NAME).is_file())
-    parts = {_metrics(p)["bag"]["name"]: p for p in folders} or {metrics["bag"]["name"]: path}
+    parts = {p.name: p for p in folders} or {metrics["bag"]["name"]: path}
     layout = Layout.of(list(metrics["predicted_share"]))
     frames: dict[Key, int] = {}
     rows: list[F64] = []

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``offroad-seg replay`` over many bags: in one process, on a real Ray cluster, broken off and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+
+import pyarrow.parquet as pq
+
+from offroad_seg.cli.main import main
+from offroad_seg.ontology import load_ontology
+from offroad_seg.replay.evaluation import TIME_KEYS
+from tests.helpers.bags import cut, write_bag
+from tests.helpers.browser import run_in_page
+from tests.helpers.bundles import make_color_bundle
+
+HEIGHT, WIDTH = 60, 96
+FRAMES = {"a_run": 60, "b_run": 50, "c_run": 40}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A bundle, three bags, one that is no bag, and the results of all four from one process."""
+    ontology = load_ontology("duality_desert")
+    folder = tmp_path_factory.mktemp("fleet")
+    make_color_bundle(folder / "bundle", ontology, HEIGHT, WIDTH)
+    for number, (name, frames) in enumerate(FRAMES.items()):
+        write_bag(
+            folder / "bags" / f"{name}.mcap", ontology, frames=frames, rate_hz=10.0, height=HEIGHT, width=WIDTH,
+            noise=40 + 20 * number, speed=0.5 + number,
+        )  # fmt: skip
+    (folder / "bags" / "broken.mcap").write_bytes(b"no bag at all")
+    assert main(fleet(folder, "one")) == 1
+    return folder
+
+
+def fleet(place, out, *options):
+    bags = sorted(str(p) for p in (place / "bags").glob("*.mcap"))
+    return ["replay", str(place / "bundle"), *bags, "--out", str(place / out), *options]
+
+
+def read(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def lasting(metrics):
+    """Without what differs from run to run."""
+    kept = {k: v for k, v in metrics.items() if k not in TIME_KEYS}
+    if "bags" in kept:
+        kept["bags"] = {
+            n: {k: v for k, v in b.items() if k not in TIME_KEYS} for n, b in kept["bags"].items()
+        }
+    return kept
+
+
+def test_one_bag_that_cannot_be_read_is_told_and_the_rest_goes_on(place, capsys):
+    shutil.rmtree(place / "two", ignore_errors=True)
+    assert main(fleet(place, "two")) == 1
+    said = capsys.readouterr()
+    assert "broken: no result: nothing of the bag can be read" in said.err
+    assert "Traceback" not in said.err
+    assert "1 gave no result" in said.out
+    metrics = read(place / "two")
+    assert list(metrics["bags"]) == sorted(FRAMES)
+    assert list(metrics["failed"]) == ["broken"]
+    assert {n: b["frames"] for n, b in metrics["bags"].items()} == FRAMES
+    assert not (place / "two" / "bags" / "broken").exists()
+    assert lasting(metrics) == lasting(read(place / "one"))
+
+
+def test_a_bag_s_own_result_is_that_of_replay_alone(place):
+    bag = str(place / "bags" / "b_run.mcap")
+    alone = place / "alone"
+    words = ["replay", str(place / "bundle"), bag, "--out", str(alone), "--overwrite", "--param", "threads=1"]
+    assert main(words) == 0
+    assert lasting(read(alone)) == lasting(read(place / "one" / "bags" / "b_run"))
+
+
+def test_the_sum_is_that_of_all_frames(place):
+    whole = read(place / "one")
+    parts = [read(place / "one" / "bags" / name) for name in FRAMES]
+    assert whole["frames"] == whole["images"] == sum(FRAMES.values())
+    for name, found in whole["per_class"].items():
+        assert found["pixels"] == sum(p["per_class"][name]["pixels"] for p in parts)
+    right = sum(p["pixel_accuracy"] * sum(c["pixels"] for c in p["per_class"].values()) for p in parts)
+    assert whole["pixel_accuracy"] == pytest.approx(
+        right / sum(c["pixels"] for p in parts for c in p["per_class"].values())
+    )
+    assert whole["costmap"]["frames"] == sum(p["costmap"]["frames"] for p in parts)
+
+
+def test_frames_are_a_table(place):
+    table = pq.read_table(place / "one" / "frames.parquet")
+    assert table.num_rows == sum(FRAMES.values())
+    assert json.loads(table.schema.metadata[b"classes"]) == load_ontology("duality_desert").names
+    rows = table.to_pylist()
+    assert [r["index"] for r in rows if r["bag"] == "b_run"] == list(range(FRAMES["b_run"]))
+    n = len(load_ontology("duality_desert").names)
+    assert all(len(r["pixels"]) == n + 1 and sum(r["pixels"]) == HEIGHT * WIDTH for r in rows)
+    assert all(len(r["confusion"]) == n * (n + 1) for r in rows)
+    assert all(dict(r["latency_ms"])["total"] == r["latency_total_ms"] > 0 for r in rows)
+    first = json.loads((place / "one" / "bags" / "a_run" / "frames.jsonl").read_text().splitlines()[0])
+    assert [rows[0][k] for k in ("x", "y", "heading")] == first["pose"]
+
+
+def test_the_page_leads_to_each_bag(place, tmp_path):
+    page = place / "one" / "report.html"
+    found, console = run_in_page(
+        page,
+        """
+        const heads = [...document.querySelectorAll("#bags th")];
+        heads[2].querySelector("button").click();
+        return {links: [...document.querySelectorAll("#bags a")].map((a) => a.getAttribute("href")),
+                text: document.body.textContent, over: document.documentElement.scrollWidth - innerWidth};
+        """,
+        tmp_path,
+        size=(420, 900),
+    )
+    assert console == []
+    assert found["links"] == [f"bags/{name}/report.html" for name in sorted(FRAMES, key=lambda n: -FRAMES[n])]
+    assert all((page.parent / link).is_file() for link in found["links"])
+    assert "1 of 4 bags gave no result" in found["text"]
+    assert found["over"] <= 0
+
+
+def test_what_is_done_is_kept_when_it_goes_on(place, capsys):
+    out = place / "resumed"
+    shutil.copytree(place / "one", out)
+    shutil.rmtree(out / "bags" / "b_run")
+    for name in ("metrics.json", "frames.parquet", "report.html"):
+        (out / name).unlink()
+    before = {p: p.stat().st_mtime_ns for p in (out / "bags").rglob("metrics.json")}
+    assert main(fleet(place, "resumed", "--resume")) == 1
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert lasting(read(out)) == lasting(read(place / "one"))
+    assert main(fleet(place, "resumed")) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert main(fleet(place, "resumed", "--resume", "--param", "min_confidence=0.9")) == 2
+    text = capsys.readouterr().err
+    assert "another options" in text
+    assert "--overwrite" in text
+
+
+def test_a_damaged_bag_is_used_as_far_as_it_goes(place, tmp_path):
+    ontology = load_ontology("duality_desert")
+    write_bag(tmp_path / "cut.mcap", ontology, frames=20, height=HEIGHT, width=WIDTH)
+    cut(tmp_path / "cut.mcap", 0.6)
+    bags = [str(tmp_path / "cut.mcap"), str(place / "bags" / "c_run.mcap")]
+    assert main(["replay", str(place / "bundle"), *bags, "--out", str(tmp_path / "out")]) == 0
+    metrics = read(tmp_path / "out")
+    assert 0 < metrics["bags"]["cut"]["frames"] < 20
+    assert any(loss.startswith("cut: ") for loss in metrics["bag"]["losses"])
+
+
+def test_two_result_sets_are_compared_bag_by_bag(place, tmp_path, capsys):
+    assert (
+        main(["compare", str(place / "one"), str(place / "two"), "--json", "--fail-if", "miou drop>0"]) == 0
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert found["bags"] == sorted(FRAMES)
+    assert found["frames"] == sum(FRAMES.values())
+    assert len(found["bootstrap"]["block_frames"]) == 3
+    assert found["figures"]["miou"]["differences"]["two"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_bad_usage_is_said(place, tmp_path, capsys, monkeypatch):
+    def refused(*words):
+        assert main([*map(str, words)]) == 2
+        text = capsys.readouterr().err
+        assert "Traceback" not in text
+        return text
+
+    bag = place / "bags" / "a_run.mcap"
+    start = ("replay", place / "bundle", bag)
+    assert "given twice" in refused(*start, bag, "--out", tmp_path / "o")
+    assert "--workers" in refused(*start, "--workers", "0", "--out", tmp_path / "o")
+    assert "--view" in refused(*start, "--workers", "1", "--view", "--out", tmp_path / "o")
+    assert "--via-ros" in refused(*start, "--workers", "1", "--via-ros", "--out", tmp_path / "o")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert "offroad-seg[fleet]" in refused(*start, "--workers", "1", "--out", tmp_path / "o")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "offroad-seg[fleet]" in refused(*start, place / "bags" / "b_run.mcap", "--out", tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_no_bag_at_all_is_an_error(place, tmp_path, capsys):
+    (tmp_path / "x.mcap").write_bytes(b"no")
+    (tmp_path / "y.mcap").write_bytes(b"no")
+    bags = [str(tmp_path / "x.mcap"), str(tmp_path / "y.mcap")]
+    assert main(["replay", str(place / "bundle"), *bags, "--out", str(tmp_path / "out")]) == 1
+    assert "not one of the 2 bags" in capsys.readouterr().err
+
+
+def busy_workers(driver: psutil.Process) -> list[psutil.Process]:
+    """Worker processes that are at a bag now: Ray names a process after its task."""
+    found = []
+    for process in driver.children(recursive=True):
+        try:
+            if process.cmdline()[0].startswith("ray::do"):
+                found.append(process)
+        except (psutil.Error, IndexError):
+            continue
+    return found
+
+
+def test_workers_give_the_same_numbers_although_one_is_killed(place):
+    """A local cluster of two workers, one of which is killed in the middle of a bag."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    shutil.rmtree(place / "cluster", ignore_errors=True)
+    words = fleet(place, "cluster", "--ray-address", "local", "--workers", "2")
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "offroad_seg.cli.main", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        watched = psutil.Process(driver.pid)
+        deadline = time.monotonic() + 120
+        spools = lambda: list((place / "cluster" / "bags").glob(".*.partial/engine.spool"))  # noqa: E731
+        while not (any(p.stat().st_size > 0 for p in spools()) and len(busy_workers(watched)) == 2):
+            assert driver.poll() is None, driver.stdout.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        family = [watched, *watched.children(recursive=True)]
+        killed = busy_workers(watched)[0]
+        killed.kill()
+        places = set()
+        for process in family:
+            try:
+                places |= {
+                    c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN
+                }
+            except psutil.Error:
+                continue
+        said, _ = driver.communicate(timeout=150)
+    finally:
+        driver.kill()
+        driver.wait(10)
+    assert driver.returncode == 1, said
+    assert "broken: no result" in said
+    assert places
+    assert {p.removeprefix("::ffff:") for p in places} <= {"127.0.0.1", "::1"}, (
+        "it can be reached from elsewhere"
+    )
+    assert lasting(read(place / "cluster")) == lasting(read(place / "one"))
+    one, two = (pq.read_table(place / out / "frames.parquet").to_pylist() for out in ("one", "cluster"))
+    assert [{k: v for k, v in r.items() if "latency" not in k} for r in one] == [
+        {k: v for k, v in r.items() if "latency" not in k} for r in two
+    ]
+    _, alive = psutil.wait_procs([p for p in family if p.pid != os.getpid()], timeout=15)
+    assert alive == []
