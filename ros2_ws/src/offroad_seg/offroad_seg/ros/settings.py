@@ -118,6 +118,13 @@ class Settings:
         "How pixels find the ground: by the plane under the vehicle, or by `depth`; never one in place of the other",
         choices=("ground_plane", "depth"),
     )
+    max_step: float = _p(
+        0.25, "With depth: ground that rises or falls by more at once is lethal (m)", low=0.01, high=2.0
+    )
+    max_slope: float = _p(30.0, "With depth: steeper ground is lethal (degrees)", low=1.0, high=60.0)
+    clearance: float = _p(
+        2.0, "With depth: the vehicle's height; what hangs higher does not block (m)", low=0.1, high=10.0
+    )
     depth_tolerance: float = _p(
         0.01, "A depth image belongs to the image whose stamp is so near (s)", low=0.0, high=1.0, dynamic=True
     )
