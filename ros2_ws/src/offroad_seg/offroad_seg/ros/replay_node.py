@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import EngineError, OffroadSegError
+from offroad_seg.ros.dds import on_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,8 @@ _READY, _FAILED = "configured:", "configure failed:"
 def own_domain() -> Iterator[int]:
     """A ROS domain that no other replay on this machine uses; what is played reaches no vehicle.
 
-    It is held by a lock on a file, so that a killed replay gives it back.
+    Nothing of it leaves this machine while the block runs. It is held by a lock on a file, so that a killed replay
+    gives it back.
 
     Raises:
         OffroadSegError: All are in use.
@@ -44,6 +46,7 @@ def own_domain() -> Iterator[int]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
+            held.enter_context(on_this_machine())
             yield domain
             return
     raise OffroadSegError(
