@@ -15,6 +15,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from lifecycle_msgs.msg import Transition
 
 from tests.helpers import scene
+from tests.helpers.bundles import edit_manifest
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import Client, cells
 from tests.helpers.ros_process import NodeProcess, running_node
@@ -92,8 +93,12 @@ def test_a_refused_bundle_fails_configure_and_the_node_lives(client, bundle, tmp
     data = bytearray((changed / "model.onnx").read_bytes())
     data[len(data) // 2] ^= 1
     (changed / "model.onnx").write_bytes(bytes(data))
+    other = tmp_path / "other"
+    shutil.copytree(bundle.path, other)
+    edit_manifest(other, n_classes=bundle.ontology.n_classes + 1)
     for path, reason in (
         (changed, "changed after the bundle was made"),
+        (other, f"tells {bundle.ontology.n_classes + 1} classes apart"),
         (tmp_path / "none", "no such bundle"),
     ):
         assert client.set_parameter("bundle", str(path)).successful
