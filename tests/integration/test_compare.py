@@ -12,6 +12,7 @@ import pytest
 
 from offroad_seg.cli.main import main
 from offroad_seg.ontology import Ontology, load_ontology
+from offroad_seg.replay.compare import lookup
 from offroad_seg.replay.compare_frames import agreement
 from offroad_seg.replay.compare_results import align, load_result
 from tests.helpers.bags import write_bag
@@ -67,11 +68,15 @@ def test_a_worse_engine_is_seen(place, tmp_path, capsys):
     assert "failed: fail if per_class.Rocks.recall drop>0.5 certain" in text
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
     good, bad = (json.loads((place / f / "metrics.json").read_text()) for f in ("r_good", "r_bad"))
-    for key in ("miou", "pixel_accuracy", "ece", "boundary_iou", "flicker"):
+    for key in (
+        "miou", "pixel_accuracy", "ece", "boundary_iou", "flicker", "flicker_compensated",
+        "costmap_stability.flip_share", "driven_path.unknown_rate", "driven_path.false_lethal_rate", "costmap.lethal_recall",
+    ):  # fmt: skip
         values = found["figures"][key]["values"]
-        assert values == pytest.approx({"r_good": good[key], "r_bad": bad[key]}, abs=1e-12), key
+        base, other = lookup(good, key), lookup(bad, key)
+        assert values == pytest.approx({"r_good": base, "r_bad": other}, abs=1e-12), key
         difference = found["figures"][key]["differences"]["r_bad"]
-        assert difference["value"] == pytest.approx(bad[key] - good[key], abs=1e-12)
+        assert difference["value"] == pytest.approx(other - base, abs=1e-12)
         assert difference["low"] <= difference["value"] <= difference["high"]
     assert found["figures"]["miou"]["differences"]["r_bad"]["high"] < 0
     assert not found["passed"]

@@ -82,7 +82,7 @@ def run_fleet(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     failed: dict[str, str] = {}
     with ExitStack() as stack:
-        for outcome in _shown(run_all(jobs, _runner(args, bundle, stack)), len(jobs)):
+        for outcome in _shown(run_all(jobs, _runner(args, stack)), len(jobs)):
             if outcome.error:
                 failed[outcome.name] = outcome.error
                 print(f"{outcome.name}: no result: {outcome.error}", file=sys.stderr)
@@ -125,7 +125,7 @@ def _identity(args: argparse.Namespace, digest: str, jobs: list[Job]) -> dict[st
     return {"bundle": digest, "options": options, "bags": {job.name: str(job.bag) for job in jobs}}
 
 
-def _runner(args: argparse.Namespace, bundle: Any, stack: ExitStack) -> Runner:
+def _runner(args: argparse.Namespace, stack: ExitStack) -> Runner:
     from offroad_seg.replay.fleet import InProcess
     from offroad_seg.replay.fleet_ray import LOCAL, OnRay
 
@@ -139,13 +139,7 @@ def _runner(args: argparse.Namespace, bundle: Any, stack: ExitStack) -> Runner:
     work = ReplayOne(argparse.Namespace(**{k: v for k, v in vars(args).items() if k != "run"}))
     if args.ray_address is None and args.workers is None:
         return InProcess(work)
-    on_gpu = args.device != "cpu" and bundle.manifest.backend not in ("portable", "onnxruntime")
-    runner = OnRay(
-        work,
-        address=args.ray_address or LOCAL,
-        workers=args.workers,
-        gpu=on_gpu or (args.device or "").startswith("cuda"),
-    )
+    runner = OnRay(work, address=args.ray_address or LOCAL, workers=args.workers, gpu=args.device != "cpu")
     return stack.enter_context(runner)
 
 

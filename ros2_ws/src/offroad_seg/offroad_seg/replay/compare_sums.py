@@ -58,7 +58,7 @@ class Layout:
         n = len(names)
         sizes = {
             "confusion": n * (n + 1), "boundary": 2 * n, "calibration": 3 * ECE_BINS, "flicker": 2,
-            "cells": len(CELLS), "abs_error": 1, **dict.fromkeys(_MEANS, 2),
+            "motion": 2, "stability": 2, "driven": 3, "cells": len(CELLS), "abs_error": 1, **dict.fromkeys(_MEANS, 2),
         }  # fmt: skip
         slices, start = {}, 0
         for name, size in sizes.items():
@@ -80,11 +80,17 @@ class Layout:
             self._put(row, "calibration", [v for part in truth["calibration"] for v in part])
         if record.flicker is not None:
             self._put(row, "flicker", record.flicker)
+        if record.motion is not None:
+            self._put(row, "motion", [sum(record.motion["changed"]), sum(record.motion["compared"])])
         if costmap is not None:
             compared = costmap.get("truth") or {}
             if "cells" in compared:
                 self._put(row, "cells", [compared["cells"][name] for name in CELLS])
                 self._put(row, "abs_error", [compared["abs_error"]])
+            if (steady := costmap.get("stability")) is not None:
+                self._put(row, "stability", [steady["to_lethal"] + steady["to_free"], steady["decided"]])
+            if (driven := costmap.get("driven")) is not None:
+                self._put(row, "driven", np.sum(driven["bins"], axis=0).tolist())
         means = (
             record.mean_confidence,
             record.ood_share,
@@ -118,6 +124,11 @@ class Layout:
             found[f"costmap.{name}"] = _share(cells[of], cells[among])
         found["costmap.mean_abs_error"] = _share(part["abs_error"][:, 0], cells["known"])
         found["flicker"] = _share(part["flicker"][:, 0], part["flicker"][:, 1])
+        found["flicker_compensated"] = _share(part["motion"][:, 0], part["motion"][:, 1])
+        found["costmap_stability.flip_share"] = _share(part["stability"][:, 0], part["stability"][:, 1])
+        looks, unknown, lethal = part["driven"].T
+        found["driven_path.unknown_rate"] = _share(unknown, looks)
+        found["driven_path.false_lethal_rate"] = _share(lethal, looks - unknown)
         for name in _MEANS:
             found[name] = _share(part[name][:, 0], part[name][:, 1])
         return found
@@ -146,13 +157,9 @@ def better(key: str) -> int:
     if key in ("mean_confidence", "ood_share", "costmap_known_share", "costmap.known_share"):
         return 0
     less = (
-        "ece",
-        "flicker",
-        "latency_ms",
-        "costmap.lethal_as_free",
-        "costmap.mean_abs_error",
-        "frames_dropped",
-    )
+        "ece", "flicker", "latency_ms", "costmap.lethal_as_free", "costmap.mean_abs_error", "costmap_stability",
+        "driven_path", "frames_dropped",
+    )  # fmt: skip
     return -1 if key.startswith(less) else 1
 
 

@@ -31,7 +31,7 @@ class OnRay:
             must be installed and the same paths lead to the same files.
         address: ``local``, ``auto`` for the cluster that this machine belongs to, or HOST:PORT.
         workers: How many bags at once; None is as many as the cluster has CPU cores.
-        gpu: Whether the bundle runs on a GPU, which the tasks then share.
+        gpu: Whether the tasks may use GPUs; they share those that the cluster has.
 
     Raises:
         InputError: Ray is not installed.
