@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from geometry_msgs.msg import PoseWithCovariance
+
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.segmenter import Segmenter
 from offroad_seg.sensor_messages import stamp_ns
@@ -122,6 +124,35 @@ def test_the_costmap_moves_with_odometry(client, image):
     first = client.reply(image, scene.CAMERA, "costmap", x=0.0)
     later = client.reply(image, scene.CAMERA, "costmap", x=2.0)
     assert later.info.origin.position.x - first.info.origin.position.x == pytest.approx(2.0, abs=1e-6)
+
+
+def test_the_plane_is_levelled_by_the_attitude_in_odometry(client, image):
+    """A vehicle that dips its nose sees nearer ground, and does not take it for ground farther away."""
+
+    def nearest_m(pitch, x):
+        pose = PoseWithCovariance()
+        pose.pose.position.x = x
+        pose.pose.orientation.y, pose.pose.orientation.w = math.sin(pitch / 2), math.cos(pitch / 2)
+        for _ in range(20):
+            stamp = client.now_ns()
+            client.send_info(scene.CAMERA, stamp)
+            client.send_odometry(stamp, pose=pose)
+            client.send_image(image, stamp)
+            if client.spin_until(lambda s=stamp: client.answer("costmap", {s}) is not None, 0.5):
+                grid = client.answer("costmap", {stamp})
+                column = np.flatnonzero((cells(grid) >= 0).any(axis=0))[0]
+                return grid.info.origin.position.x + (column + 0.5) * grid.info.resolution - x
+        raise AssertionError(client.status())
+
+    def expected_m(pitch):
+        """The lowest row looks 0.3 rad + atan(59.5 / 120) down; the camera is 0.5 m ahead and 1.5 m up."""
+        ahead = 0.5 * math.cos(pitch) + 1.5 * math.sin(pitch)
+        up = 1.5 * math.cos(pitch) - 0.5 * math.sin(pitch)
+        return ahead + up / math.tan(pitch + 0.3 + math.atan(59.5 / 120))
+
+    assert nearest_m(0.0, 600.0) == pytest.approx(expected_m(0.0), abs=0.15)
+    assert nearest_m(0.2, 700.0) == pytest.approx(expected_m(0.2), abs=0.15)
+    assert expected_m(0.2) < expected_m(0.0) - 0.3
 
 
 def test_overlay_comes_only_while_somebody_listens(client, image, ontology, offline):  # noqa: F811
