@@ -133,3 +133,12 @@ def test_an_8k_image_is_labelled_like_any_other(second, planner):
     assert labels is not None, planner.status()
     assert (labels.width, labels.height) == (width, height)
     planner.clear()
+
+
+def test_sigterm_takes_the_costmap_back_before_the_process_ends(second, planner, image):
+    planner.clear()
+    assert (cells(planner.reply(image, scene.CAMERA, "costmap")) >= 0).any()
+    second.process.send_signal(signal.SIGTERM)
+    assert second.process.wait(10) == 0
+    planner.spin_until(lambda: (cells(planner.got["costmap"][-1]) == -1).all(), 2.0)
+    assert (cells(planner.got["costmap"][-1]) == -1).all()
