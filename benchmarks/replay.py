@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replay: frames a second against the engine alone, what reading ahead gives, and memory against the bag's length.
+
+    python benchmarks/replay.py [--model desert_small] [--frames 60] [--lengths 100 1000 10000] [--out replay.json]
+
+The bag is a camera that pans over a rendered desert, 960×540 JPEG with truth, calibration and poses. ``engine`` is the
+engine alone on pixels that are letterboxed already; ``pipeline`` adds letterbox, projection and fusion, as the node has
+them; ``replay`` is everything: reading, decoding, scoring, annotated.mcap and report. Weights are random: the time does
+not depend on them. For memory each bag of tiny frames is replayed by a process of its own with an engine that does
+nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from offroad_seg.bundle import Bundle, write_bundle
+from offroad_seg.cli.main import main as offroad_seg
+from offroad_seg.image import Letterbox, Normalization
+from offroad_seg.manifest import PORTABLE, Manifest
+from offroad_seg.ontology import load_ontology
+from offroad_seg.pipeline import build_pipelines
+from offroad_seg.replay import runner
+from offroad_seg.replay.annotated_messages import Messages, message_store
+from offroad_seg.replay.bag import open_bag
+from offroad_seg.replay.frames import BagFrame, FrameSource
+from offroad_seg.replay.offline import perceive
+from offroad_seg.replay.topics import choose_topics
+from offroad_seg.transforms import Transform
+from offroad_seg_train.synthetic.bag import drive_seed
+from offroad_seg_train.synthetic.dataset import cached_world
+from offroad_seg_train.synthetic.drive import Drive, base_T_optical
+from offroad_seg_train.synthetic.render import default_camera, render
+
+START_NS, STEP_NS = 1_700_000_000_000_000_000, 100_000_000
+TINY = (96, 64)
+SIZE = (960, 540)
+NETWORK = (266, 476)
+
+
+def write_bag(path: Path, frames: int, size: tuple[int, int]) -> None:
+    """A camera that pans over one picture of the desert, with truth and a vehicle that drives straight on."""
+    width, height = size
+    world = cached_world(drive_seed(0))
+    pose = Drive(world.terrain, start=20.0).poses(np.array([0.0]))[0]
+    picture = render(world, default_camera(width + width // 4, height), pose @ base_T_optical(), (0,))
+    camera = default_camera(width, height)
+    store = message_store()
+    make, connections = Messages(store), {}
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+
+        def write(topic: str, at_ns: int, message: Any) -> None:
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, message.__msgtype__, typestore=store)
+            writer.write(connections[topic], at_ns, store.serialize_cdr(message, message.__msgtype__))
+
+        write("/tf_static", START_NS, make.transforms(START_NS, [("base_link", "camera", base_T_optical())]))
+        for index in range(frames):
+            at, left = START_NS + index * STEP_NS, 3 * index % (width // 4)
+            header = make.header(at, "camera")
+            view = np.ascontiguousarray(picture.image_HWC[:, left : left + width])
+            base = Transform.from_rpy(0.0, 0.0, 0.0, (0.05 * index, 0.0, 0.0))
+            write("/tf", at, make.transforms(at, [("odom", "base_link", base)]))
+            write("/camera/camera_info", at, make.camera_info(camera, header))
+            write("/camera/image/compressed", at, make.jpeg(view, header))
+            truth = np.ascontiguousarray(picture.labels_HW[:, left : left + width])
+            write("/camera/labels_truth", at, make.mono8(truth, header))
+
+
+def write_network(path: Path, model: str) -> Bundle:
+    """A bundle of a recipe's network with random weights."""
+    import torch
+
+    from offroad_seg_train.export.graph import DeployedModel, export_program, onnx_bytes
+    from offroad_seg_train.models import NormalizedModel, build_model
+    from offroad_seg_train.training.recipe import load_recipe
+
+    torch.manual_seed(0)
+    ontology, normalization = load_ontology("duality_desert"), Normalization()
+    config = load_recipe(model, ["model.backbone_weights=none"]).model
+    network = NormalizedModel(build_model(config, ontology.n_classes), normalization).eval()
+    graph = onnx_bytes(export_program(DeployedModel(network.requires_grad_(False)), *NETWORK))
+    box = Letterbox(*NETWORK)
+    manifest = Manifest(
+        name=model, ontology=ontology.to_dict(), input_height=NETWORK[0], input_width=NETWORK[1],
+        mean=normalization.mean, std=normalization.std, pad_value=box.pad_value, precision="fp32",
+        backend=PORTABLE, backends=("onnxruntime",),
+    )  # fmt: skip
+    return write_bundle(path, manifest, {"model.onnx": graph})
+
+
+def frames_of(bag: Path) -> list[BagFrame]:
+    """All frames, decoded."""
+    with open_bag(bag) as opened:
+        source = FrameSource(opened, choose_topics(opened))
+        return [item for item in source.frames() if isinstance(item, BagFrame)]
+
+
+def measure_speed(model: str, frames: int, folder: Path) -> dict[str, Any]:
+    """Frames a second of each way to run, in turn, three times; the best of each."""
+    bag, bundle = folder / "bag", write_network(folder / "bundle", model)
+    write_bag(bag, frames, SIZE)
+    items = frames_of(bag)
+    pipelines = build_pipelines(bundle, ("camera",))
+    segmenter = pipelines["camera"].segmenter
+    boxed = np.zeros((1, *NETWORK, 3), np.uint8)
+    segmenter.warm_up()
+
+    def engine() -> None:
+        for item in items:
+            bundle.letterbox.apply(item.frame.image_HWC, out=boxed[0])
+            started = time.perf_counter()
+            segmenter.engine.infer(boxed)
+            spent["engine"] += time.perf_counter() - started
+
+    def pipeline() -> None:
+        pipelines["camera"].reset()
+        started = time.perf_counter()
+        for _ in perceive(items, pipelines):
+            pass
+        spent["pipeline"] += time.perf_counter() - started
+
+    def replay(name: str) -> None:
+        out = folder / name
+        status = offroad_seg(["replay", str(folder / "bundle"), str(bag), "--out", str(out), "--overwrite"])
+        assert status == 0
+        spent[name] += json.loads((out / "metrics.json").read_text())["seconds"]
+
+    best: dict[str, float] = {}
+    for _ in range(3):
+        spent = dict.fromkeys(("engine", "pipeline", "replay", "replay_not_ahead"), 0.0)
+        engine()
+        pipeline()
+        replay("replay")
+        with patch.object(runner, "Prefetch", _NotAhead):
+            replay("replay_not_ahead")
+        best = {name: min(s, best.get(name, s)) for name, s in spent.items()}
+    pipelines["camera"].close()
+    return {
+        "model": model,
+        "frames": frames,
+        "size": f"{SIZE[0]}x{SIZE[1]}",
+        "ms_a_frame": {name: 1e3 * s / frames for name, s in best.items()},
+        "frames_per_second": {name: frames / s for name, s in best.items()},
+        "overhead_over_engine": best["replay"] / best["engine"] - 1.0,
+    }
+
+
+class _NotAhead:
+    """In place of ``Prefetch``: nothing is read ahead."""
+
+    def __init__(self, start: Any) -> None:
+        self._start = start
+
+    def __enter__(self) -> Any:
+        return self._start()
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+_CHILD = """
+import resource, sys
+from offroad_seg.cli.main import main
+status = main(sys.argv[1:])
+print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+sys.exit(status)
+"""
+
+
+def measure_memory(lengths: list[int], folder: Path) -> list[dict[str, Any]]:
+    """Peak memory of a process that replays a bag of so many tiny frames."""
+    write_network(folder / "tiny", "tiny")
+    rows = []
+    for frames in lengths:
+        bag = folder / f"bag_{frames}"
+        write_bag(bag, frames, TINY)
+        command = ["replay", str(folder / "tiny"), str(bag), "--out", str(folder / f"out_{frames}")]
+        command += ["--param", "costmap.width=10.0", "--param", "costmap.height=10.0"]
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD, *command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        rows.append(
+            {
+                "frames": frames,
+                "peak_mb": float(done.stdout.split("PEAK")[1]),
+                "seconds": time.perf_counter() - started,
+            }
+        )
+        print(f"{frames:6} frames: {rows[-1]['peak_mb']:6.0f} MB, {rows[-1]['seconds']:6.1f} s", flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="desert_small")
+    parser.add_argument("--frames", type=int, default=60, help="of the bag for speed; 0 leaves it out")
+    parser.add_argument(
+        "--lengths", type=int, nargs="*", default=[100, 1000, 10_000], help="of the bags for memory"
+    )
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    result: dict[str, Any] = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": os.getloadavg()[0],
+        "opencv": cv2.__version__,
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if arguments.frames:
+            speed = result["speed"] = measure_speed(arguments.model, arguments.frames, folder)
+            for name, value in speed["ms_a_frame"].items():
+                print(f"{name:18}{value:9.1f} ms a frame {speed['frames_per_second'][name]:8.1f} frames/s")
+            print(f"replay takes {100 * speed['overhead_over_engine']:.1f} % more than the engine alone")
+        result["memory"] = measure_memory(arguments.lengths, folder)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
