@@ -39,6 +39,9 @@ def client(domain, bundle, ontology, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def graph(client):
+    # Which node a topic belongs to is told after the topic itself.
+    assert client.spin_until(lambda: "/odom" in graph_of(client.node).subscribes)
+    client.spin(0.5)
     return graph_of(client.node)
 
 
