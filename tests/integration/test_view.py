@@ -165,9 +165,10 @@ def test_a_running_node_is_watched_and_worked_only_while_somebody_looks(tmp_path
                 client.send_frame(image, scene.CAMERA)
                 client.spin(0.08)
 
-        listeners = lambda: [
-            client.node.count_subscribers(f"/front{t}") for t in ("/labels", "/overlay", "/points")
-        ]  # noqa: E731
+        def listeners() -> list[int]:
+            topics = ("/labels", "/overlay", "/points")
+            return [client.node.count_subscribers(f"/front{topic}") for topic in topics]
+
         drive(lambda: len(client.got["costmap"]) > 2)
         assert listeners() == [0, 0, 0]
         with Viewer(url, *topics) as viewer:
