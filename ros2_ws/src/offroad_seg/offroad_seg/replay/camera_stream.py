@@ -64,10 +64,11 @@ class CameraStream:
             CameraError: It cannot be used.
         """
         topic = self.topics.camera_info
-        if topic is None:
+        first = None if topic is None else self._bag.first(topic.name)
+        if topic is None or first is None:
             return
         try:
-            camera_from_info(self._bag.first(topic.name))
+            camera_from_info(first)
         except CameraError as error:
             where = ", ".join(w for w in (f"topic {topic.name}", error.where) if w)
             mend = f"{error.mend}; or replay without a costmap: --camera-info none"

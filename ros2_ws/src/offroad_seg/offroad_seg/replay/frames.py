@@ -194,10 +194,12 @@ class FrameSource:
         return list(self.bag.messages(["/tf_static"]))
 
     def true_costmap(self) -> Costmap | None:
-        """The world's true grid, or None."""
+        """The world's true grid, or None where there is none or its message is lost."""
         if self.topics.grid is None:
             return None
         message = self.bag.first(self.topics.grid.name)
+        if message is None:
+            return None
         info = message.info
         origin = info.origin
         if abs(origin.orientation.z) > 1e-6:
