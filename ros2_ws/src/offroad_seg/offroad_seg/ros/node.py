@@ -191,8 +191,7 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]
     def _free(self) -> None:
         self._stop()
         if self._session is not None:
-            self._session.destroy()
-            if self._session.hangs:
+            if not self._session.destroy():
                 self._left = self._session
             self._session = None
         self._identity = {}

@@ -80,6 +80,7 @@ class Session:
         node = self._node
         self._give_up = ("", False)
         node.statistics.clear()
+        self._rig.reset()
         self._transforms.open()
         for camera in self.cameras:
             camera.activate(node.now_s())
@@ -110,13 +111,15 @@ class Session:
         node.health.clear("inference")
         node.health.clear("costmap")
 
-    def destroy(self) -> None:
-        """Remove the publishers, and free the engine, if nothing uses it any more."""
+    def destroy(self) -> bool:
+        """Remove the publishers, and free the engine, if nothing uses it any more; False if it ``hangs``."""
         for camera in self.cameras:
             camera.outputs.destroy()
         self._grid.destroy()
-        if not self.hangs:
-            self.close()
+        if self.hangs:
+            return False
+        self.close()
+        return True
 
     def close(self) -> None:
         """Free the engine; not while it ``hangs``."""
