@@ -201,6 +201,18 @@ def test_no_bag_at_all_is_an_error(place, tmp_path, capsys):
     assert "not one of the 2 bags" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "127.0.0.1:99999"])
+def test_a_cluster_that_is_none_is_said_at_once(place, tmp_path, capsys, address):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    out = tmp_path / "out"
+    words = ["replay", str(place / "bundle"), str(place / "bags" / "a_run.mcap"), "--out", str(out)]
+    assert main([*words, "--ray-address", address]) == 1
+    text = capsys.readouterr().err
+    assert "no Ray cluster" in text
+    assert address in text
+    assert not out.exists()
+
+
 def busy_workers(driver: psutil.Process) -> list[psutil.Process]:
     """Worker processes that are at a bag now: Ray names a process after its task."""
     found = []

@@ -70,19 +70,21 @@ def run_fleet(args: argparse.Namespace) -> int:
     from offroad_seg.bundle import Bundle
     from offroad_seg.replay.fleet import jobs_of, prepare, run_all
     from offroad_seg.replay.fleet_merge import check_arrow
+    from offroad_seg.resources import check_output
 
     _check(args)
     check_arrow()
     bundle = Bundle.load(args.bundle)
     jobs = jobs_of(args.bag, args.out)
     _one_thread(args)
-    prepare(
-        args.out, _identity(args, bundle.manifest.digest, jobs), resume=args.resume, overwrite=args.overwrite
-    )
+    identity = _identity(args, bundle.manifest.digest, jobs)
+    check_output(args.out, overwrite=args.overwrite or args.resume)
     started = time.perf_counter()
     failed: dict[str, str] = {}
     with ExitStack() as stack:
-        for outcome in _shown(run_all(jobs, _runner(args, stack)), len(jobs)):
+        runner = _runner(args, stack)
+        prepare(args.out, identity, resume=args.resume, overwrite=args.overwrite)
+        for outcome in _shown(run_all(jobs, runner), len(jobs)):
             if outcome.error:
                 failed[outcome.name] = outcome.error
                 print(f"{outcome.name}: no result: {outcome.error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import InputError, OffroadSegError
@@ -19,6 +20,7 @@ RETRIES = 3
 LOCAL, AUTO = "local", "auto"
 _STORE_BYTES = 100 * 2**20
 _WAIT_S = 1.0
+_CONNECT_S = 5.0
 
 
 class OnRay:
@@ -65,6 +67,8 @@ class OnRay:
         self._address = address
 
     def __enter__(self) -> OnRay:
+        if self._address not in (LOCAL, AUTO):
+            _check_reachable(self._address)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self._address == LOCAL:
             options |= {
@@ -111,3 +115,16 @@ class OnRay:
             text = " ".join(str(error).split())
             return Outcome(job.name, f"its worker failed: {text[-300:]}")
         return outcome
+
+
+def _check_reachable(address: str) -> None:
+    # Ray itself tries for many minutes.
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise OffroadSegError(
+            f"there is no Ray cluster to use: {error}",
+            where=f"--ray-address {address}",
+            mend="give HOST:PORT as `ray start --head` prints it, or local, or auto",
+        ) from None
