@@ -21,7 +21,9 @@ from offroad_seg_train.data.reading import (
     EIGHT_BIT,
     EIGHT_BIT_MEND,
     LOSSY_MEND,
+    count_ids,
     encode_mask,
+    is_large,
     looks_lossy,
     needs_16_bit,
     open_picture,
@@ -30,7 +32,7 @@ from offroad_seg_train.data.reading import (
     snap_mask,
     unknown_values,
 )
-from offroad_seg_train.data.threads import in_threads
+from offroad_seg_train.data.threads import in_threads, one_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,6 +158,11 @@ def check_pairs(
 
 
 def _check_pair(pair: Pair, ontology: Ontology, snap: int) -> Finding:
+    with one_at_a_time(is_large(pair.image) or is_large(pair.mask)):
+        return _look_at(pair, ontology, snap)
+
+
+def _look_at(pair: Pair, ontology: Ontology, snap: int) -> Finding:
     finding = Finding()
     size = None
     try:
@@ -178,7 +185,7 @@ def _check_pair(pair: Pair, ontology: Ontology, snap: int) -> Finding:
     raw = snap_mask(raw, ontology, snap)
     try:
         ids_HW = encode_mask(raw, ontology, pair.mask)
-        finding.ids_256 = np.bincount(ids_HW.ravel(), minlength=256).astype(np.int64)
+        finding.ids_256 = count_ids(ids_HW)
     except OntologyError:
         _name_unknown(finding, raw, ontology, pair.mask)
     return finding

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 # What OpenCV decodes at most. Pillow alone would refuse orthophotos of 180 megapixels as decompression bombs.
 MAX_PIXELS = 1 << 30
+LARGE_PIXELS = 16 << 20
+"""Pictures with more pixels than this are decoded one at a time: an orthophoto takes half a gigabyte while it is."""
 # Looking colours up needs tens of bytes a pixel, so large masks are taken in strips.
-_STRIP_PIXELS = 4 << 20
+_STRIP_PIXELS = 1 << 20
 _COLOR_MODES = ("P", "PA", "RGB", "RGBA")
 
 EIGHT_BIT = "8-bit mask where 16-bit is expected: values above 255 were lost"
@@ -59,6 +61,20 @@ def open_picture(data: bytes, path: Path) -> Picture:
             mend="cut it into parts",
         )
     return picture
+
+
+def is_large(path: Path) -> bool:
+    """Whether a picture has more than ``LARGE_PIXELS``, as its header says; a file that is no picture is not."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height > LARGE_PIXELS
+    except Image.DecompressionBombError:
+        return True
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def read_mask(path: Path, *, colors: bool = False) -> NDArray[np.generic]:
@@ -132,6 +148,11 @@ def encode_mask(raw: NDArray[np.generic], ontology: Ontology, path: Path) -> NDA
             mend = LOSSY_MEND if looks_lossy(unknown, path) else mend
         raise OntologyError(what, where=str(path), mend=mend) from None
     return ids_HW
+
+
+def count_ids(ids_HW: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pixels of each id, shape (256,); numpy alone would take eight bytes a pixel for it."""
+    return np.sum([np.bincount(ids_HW[rows].ravel(), minlength=256) for rows in _strips(ids_HW)], axis=0)
 
 
 def unknown_values(raw: NDArray[np.generic], ontology: Ontology) -> dict[int, int]:

@@ -4,16 +4,29 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from offroad_seg.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+_HOLDS_LARGE = threading.RLock()
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@contextmanager
+def one_at_a_time(wanted: bool) -> Iterator[None]:
+    """Where it is wanted, wait until no other thread is in such a block: for what takes much memory."""
+    if not wanted:
+        yield
+        return
+    with _HOLDS_LARGE:
+        yield
 
 
 def in_threads(

@@ -12,6 +12,7 @@ import numpy as np
 from offroad_seg.errors import InputError
 from offroad_seg.image import Letterbox
 from offroad_seg.progress import progress
+from offroad_seg_train.data.image_sources import ArraySource
 from offroad_seg_train.evaluation.scoring import (
     CheckpointScorer,
     EngineScorer,
@@ -19,7 +20,6 @@ from offroad_seg_train.evaluation.scoring import (
     Views,
     resize_scores,
 )
-from offroad_seg_train.evaluation.sources import ArraySource
 from offroad_seg_train.evaluation.tiles import ALIGN, MIN_TILE, Band, blend_bands, plan_axis, plan_tiles
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from offroad_seg_train.data.image_sources import ImageSource
     from offroad_seg_train.evaluation.opened import OpenedModel
     from offroad_seg_train.evaluation.scoring import Scorer
-    from offroad_seg_train.evaluation.sources import ImageSource
     from offroad_seg_train.evaluation.tiles import Window
 
     U8 = NDArray[np.uint8]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.ontology import Ontology
-    from offroad_seg_train.evaluation.sources import ImageSource
+    from offroad_seg_train.data.image_sources import ImageSource
     from offroad_seg_train.evaluation.tiles import Band
 
     U8 = NDArray[np.uint8]

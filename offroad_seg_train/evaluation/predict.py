@@ -16,11 +16,11 @@ from offroad_seg.compile.images import list_images, read_image
 from offroad_seg.errors import EngineError, ImageError, InputError, OffroadSegError
 from offroad_seg.progress import progress
 from offroad_seg.resources import replacing_folder
+from offroad_seg_train.data.image_sources import ArraySource, open_source
 from offroad_seg_train.data.reading import needs_16_bit
 from offroad_seg_train.evaluation.labelling import Labeller, LabelOptions
 from offroad_seg_train.evaluation.overlays import OverlayWriter
 from offroad_seg_train.evaluation.png import PngWriter
-from offroad_seg_train.evaluation.sources import ArraySource, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.ontology import Ontology
+    from offroad_seg_train.data.image_sources import ImageSource
     from offroad_seg_train.evaluation.opened import OpenedModel
-    from offroad_seg_train.evaluation.sources import ImageSource
     from offroad_seg_train.evaluation.tiles import Band
 
     Rows = Callable[[Band], NDArray[Any]]

@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import yaml
 
-from offroad_seg.compile.images import read_image
 from offroad_seg.errors import DataError
 from offroad_seg.resources import write_text
 from offroad_seg.types import UNLABELLED
+from offroad_seg_train.data.image_sources import ArraySource, open_source
 from offroad_seg_train.data.layouts.generic import ONTOLOGY_FILE
-from offroad_seg_train.data.reading import encode_mask, needs_16_bit, read_mask, snap_mask
-from offroad_seg_train.data.threads import in_threads
+from offroad_seg_train.data.reading import encode_mask, is_large, needs_16_bit, read_mask, snap_mask
+from offroad_seg_train.data.threads import in_threads, one_at_a_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,8 +83,11 @@ def write_mask(path: Path, ids_HW: NDArray[np.uint8], ontology: Ontology) -> Non
 def _write_frame(frame: PlannedFrame, ontology: Ontology, folder: Path, snap: int, move: bool) -> list[str]:
     pair = frame.pair
     images, masks = folder / frame.part / "images", folder / frame.part / "masks"
-    raw = snap_mask(read_mask(pair.mask, colors=ontology.has_palette), ontology, snap)
-    ids_HW = encode_mask(raw, ontology, pair.mask)
+    with one_at_a_time(is_large(pair.mask)):
+        raw = snap_mask(read_mask(pair.mask, colors=ontology.has_palette), ontology, snap)
+        ids_HW = encode_mask(raw, ontology, pair.mask)
+        # Colours take three times what ids take, and are not wanted while the image is read.
+        del raw
     if ids_HW.shape != frame.size:
         raise DataError("the file changed while it was read", where=str(pair.mask))
     if not frame.tiles:
@@ -93,17 +97,24 @@ def _write_frame(frame: PlannedFrame, ontology: Ontology, folder: Path, snap: in
         # Byte for byte: nothing is lost by decoding and encoding again.
         (shutil.move if move else shutil.copyfile)(pair.image, image)
         return [frame.name]
-    image_HWC = read_image(pair.image)
     written = []
-    for tile in frame.tiles:
-        tile_HW = tile.cut(ids_HW)
-        if (tile_HW == UNLABELLED).all():
-            # Nothing to learn from and nothing to measure.
-            continue
-        name = tile_name(frame.name, tile)
-        _write_png(images / f"{name}.png", tile.cut(image_HWC)[..., ::-1])
-        write_mask(masks / f"{name}.png", np.ascontiguousarray(tile_HW, np.uint8), ontology)
-        written.append(name)
+    with ExitStack() as alone:
+        alone.enter_context(one_at_a_time(is_large(pair.image)))
+        source = open_source(pair.image)
+        if not isinstance(source, ArraySource):
+            # Only the rows of a tile are decoded at a time.
+            alone.close()
+        alone.callback(source.close)
+        for tile in frame.tiles:
+            tile_HW = tile.cut(ids_HW)
+            if (tile_HW == UNLABELLED).all():
+                # Nothing to learn from and nothing to measure.
+                continue
+            name = tile_name(frame.name, tile)
+            bottom, right = tile.row + tile.height, tile.column + tile.width
+            _write_png(images / f"{name}.png", source.read(tile.row, bottom, tile.column, right)[..., ::-1])
+            write_mask(masks / f"{name}.png", np.ascontiguousarray(tile_HW, np.uint8), ontology)
+            written.append(name)
     return written
 
 

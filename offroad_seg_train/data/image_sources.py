@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from offroad_seg.compile.images import read_image
-from offroad_seg_train.evaluation.tiff import TiffSource
+from offroad_seg_train.data.tiff import TiffSource
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ from PIL import Image
 
 from offroad_seg.compile.images import read_image
 from offroad_seg.errors import ImageError
-from offroad_seg_train.evaluation.sources import ArraySource, open_source
-from offroad_seg_train.evaluation.tiff import TiffSource
+from offroad_seg_train.data.image_sources import ArraySource, open_source
+from offroad_seg_train.data.tiff import TiffSource
 
 HEIGHT, WIDTH = 211, 137
 
