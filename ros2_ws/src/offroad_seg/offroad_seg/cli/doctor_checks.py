@@ -16,6 +16,7 @@ from pathlib import Path
 from offroad_seg.cli.doctor_probes import probe
 from offroad_seg.cli.main import find_commands
 
+_INTERFACES = "make interfaces (in the source tree; needs g++ and cmake)"
 OK, MISSING, BROKEN, NOTE = "ok", "missing", "broken", "note"
 
 _RUNTIME = (
@@ -139,7 +140,7 @@ def ros() -> list[Check]:
     )
     for name, effect in _OPTIONAL_MESSAGES.items():
         if find_spec(name) is None:
-            mend = f"apt install {_debian(name, distribution)}" if distribution else _wheels_mend(name)
+            mend = f"apt install {_debian(name, distribution)}" if distribution else _INTERFACES
             checks.append(Check(section, name, NOTE, f"not installed: {effect}", mend))
         else:
             checks.append(Check(section, name, OK, "found"))
@@ -240,17 +241,7 @@ def _distribution() -> str:
 
 
 def _debian(package: str, distribution: str) -> str:
-    return (
-        f"ros-{distribution}-{package.replace('_', '-')}"
-        if package != "bond"
-        else f"ros-{distribution}-bondpy"
-    )
-
-
-def _wheels_mend(name: str) -> str:
-    if name == "bond":
-        return "comes with a ROS distribution only"
-    return "make interfaces (in the source tree; needs g++ and cmake)"
+    return f"ros-{distribution}-{package.replace('_', '-')}"
 
 
 def _is_large(file: Path) -> bool:
