@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import array
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from std_msgs.msg import Header
 
 from offroad_seg.mapping.cloud import POINT
 from offroad_seg.ros.camera_info import CalibrationCache
 from offroad_seg.ros.cloud_message import CloudWriter
-from offroad_seg.ros.messages import header_message, raw_costmap_message
+from offroad_seg.ros.messages import ImageWriter, header_message, raw_costmap_message
 from offroad_seg.sensor_messages import camera_from_info
 from offroad_seg.types import Costmap, GridSpec
 
@@ -112,3 +115,22 @@ def test_the_rectified_matrix_is_scaled_alike():
 def test_without_a_usable_calibration_there_is_none():
     cache = CalibrationCache()
     assert cache.scaled_info(10, 10, header_message(0, "c")) is None
+
+
+def test_a_cloud_that_lies_in_an_array_is_not_copied():
+    data = array.array("B", bytes(6 * POINT.itemsize))
+    points_HW = np.frombuffer(data, POINT).reshape(2, 3)
+    points_HW["x"] = 1.5
+    message = CloudWriter().message(points_HW, Header(frame_id="camera"))
+    assert message.data is data
+    part = CloudWriter().message(points_HW[:1], Header())
+    assert part.data is not data
+    assert bytes(part.data) == points_HW[:1].tobytes()
+
+
+def test_an_image_is_handed_over_without_a_copy():
+    writer = ImageWriter("mono8")
+    first = writer.message(np.zeros((2, 3), np.uint8), Header())
+    second = writer.message(np.full((2, 3), 7, np.uint8), Header())
+    assert first.data is second.data
+    assert bytes(second.data) == bytes([7] * 6)

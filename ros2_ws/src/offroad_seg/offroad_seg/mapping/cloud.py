@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import array
 import math
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from offroad_seg.errors import CameraError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from offroad_seg.types import Segmentation
 
     F32 = NDArray[np.float32]
+    U8 = NDArray[np.uint8]
 
 POINT = np.dtype(
     {
@@ -32,7 +35,8 @@ POINT = np.dtype(
 )
 """A point: x, y, z in metres in the optical frame (REP-103: z forward), class id, confidence 0–255."""
 
-_BLOCK_ROWS = 64
+_BLOCK_ROWS = 16
+"""Rows that are worked on at once, so that they stay in the processor's cache from step to step."""
 _SIDE_ROWS, _SIDE_COLUMNS = 3, 2
 
 
@@ -56,13 +60,14 @@ class GroundCloud:
     ) -> None:
         known_256 = ontology.costs_256 >= 0
         known_256[UNLABELLED] = False
-        self._standing_256 = ontology.standing_256 & known_256
-        self._ground_256 = known_256 & ~ontology.standing_256
+        # 255 is yes: OpenCV's masks.
+        self._standing_256 = np.where(ontology.standing_256 & known_256, 255, 0).astype(np.uint8)
+        self._ground_256 = np.where(known_256 & ~ontology.standing_256, 255, 0).astype(np.uint8)
         self._min_confidence = math.ceil(min_confidence * 255)
         self._max_range = max_range
         self._ground_height = ground_height
         self._camera: CameraModel | None = None
-        self._rays_2HW: F32 = np.empty((2, 0, 0), np.float32)
+        self._x_HW = self._y_HW = self._square_HW = np.empty((0, 0), np.float32)
         self._points_HW: NDArray[Any] = np.empty((0, 0), POINT)
 
     def points(
@@ -99,64 +104,80 @@ class GroundCloud:
         # The plane in the optical frame: normal · p = drop.
         normal_3 = view.camera_R_grid @ np.array([-view.slope_x, -view.slope_y, 1.0])
         up_3 = view.camera_R_grid[:, 2]
+        ground_HW, foot_HW = self._masks(labels_HW, confidence_HW)
         for top in range(0, camera.height, _BLOCK_ROWS):
             rows = slice(top, min(top + _BLOCK_ROWS, camera.height))
-            self._meet(self._points_HW[rows], self._rays_2HW[:, rows], normal_3, up_3, view.drop)
-        self._blank(labels_HW, confidence_HW)
-        self._points_HW["label"] = labels_HW
-        self._points_HW["confidence"] = confidence_HW
+            planes = self._meet(rows, ground_HW[rows], normal_3, up_3, view.drop)
+            self._write(rows, planes, labels_HW[rows], confidence_HW[rows])
+        # A foot gets the point of the ground below: its own ray passes over the thing's base.
+        flat_N4 = self._points_HW.view(np.float32).reshape(-1, 4)
+        feet = np.flatnonzero(foot_HW != 0)
+        flat_N4[feet, :3] = flat_N4[feet + camera.width, :3]
         return self._points_HW
 
     def _prepare(self, camera: CameraModel) -> None:
         if self._camera == camera:
             return
-        v, u = np.mgrid[: camera.height, : camera.width]
+        height, width = camera.height, camera.width
+        v, u = np.mgrid[:height, :width]
         with np.errstate(invalid="ignore"):
             rays_N3 = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float64))
             flat_2N = (rays_N3[:, :2] / rays_N3[:, 2:]).T.astype(np.float32)
-        self._rays_2HW = np.ascontiguousarray(flat_2N).reshape(2, camera.height, camera.width)
-        self._points_HW = np.zeros((camera.height, camera.width), POINT)
+            self._x_HW, self._y_HW = (np.ascontiguousarray(each).reshape(height, width) for each in flat_2N)
+            self._square_HW = self._x_HW**2 + self._y_HW**2 + np.float32(1.0)
+        # An array.array: a message takes it as it is, without a copy.
+        data = array.array("B", bytes(height * width * POINT.itemsize))
+        self._points_HW = np.frombuffer(data, POINT).reshape(height, width)
         self._camera = camera
 
+    def _masks(self, labels_HW: U8, confidence_HW: U8) -> tuple[U8, U8]:
+        """Where there is ground that can be believed, and the feet of what stands, which lie above such ground."""
+        sure_HW = cv2.compare(confidence_HW, self._min_confidence, cv2.CMP_GE)
+        ground_HW = cv2.bitwise_and(cv2.LUT(labels_HW, self._ground_256), sure_HW)
+        standing_HW = cv2.LUT(labels_HW, self._standing_256)
+        foot_HW = np.zeros_like(ground_HW)
+        if len(foot_HW) > 1:
+            np.bitwise_and(standing_HW[:-1], sure_HW[:-1], out=foot_HW[:-1])
+            foot_HW[:-1] &= ground_HW[1:]
+            _clear_sides(foot_HW[:-1], standing_HW)
+        return np.asarray(ground_HW, np.uint8), foot_HW
+
     def _meet(
-        self, out: NDArray[Any], rays_2HW: F32, normal_3: NDArray[Any], up_3: NDArray[Any], drop: float
-    ) -> None:
-        """Where the rays of some rows meet the plane; NaN where they do not, or too far away."""
-        x, y = rays_2HW
-        n_x, n_y, n_z = (float(v) for v in normal_3)
-        depth = x * np.float32(n_x)
-        depth += y * np.float32(n_y)
-        depth += np.float32(n_z)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            np.divide(np.float32(drop), depth, out=depth)
+        self, rows: slice, ground_HW: U8, normal_3: NDArray[Any], up_3: NDArray[Any], drop: float
+    ) -> tuple[F32, F32, F32] | None:
+        """x, y, z where the rays of some rows meet the plane on ground; NaN elsewhere, None if nowhere."""
+        if not ground_HW.any():
+            return None
+        x, y = self._x_HW[rows], self._y_HW[rows]
+        along = cv2.addWeighted(x, float(normal_3[0]), y, float(normal_3[1]), float(normal_3[2]))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            depth = np.float32(drop) / along
             # Along the ground: what of the ray is not vertical.
-            rise = x * np.float32(up_3[0]) + y * np.float32(up_3[1]) + np.float32(up_3[2])
-            flat_2 = (x * x + y * y + 1.0 - rise * rise) * depth * depth
-            bad = ~((depth > 0) & (flat_2 <= np.float32(self._max_range**2)))
-        depth[bad] = np.nan
-        np.multiply(x, depth, out=out["x"])
-        np.multiply(y, depth, out=out["y"])
-        out["z"] = depth
+            rise = cv2.addWeighted(x, float(up_3[0]), y, float(up_3[1]), float(up_3[2]))
+            np.multiply(rise, rise, out=rise)
+            np.subtract(self._square_HW[rows], rise, out=rise)
+            np.multiply(rise, depth, out=rise)
+            np.multiply(rise, depth, out=rise)
+            good = (rise <= np.float32(self._max_range**2)) & (depth > 0) & (ground_HW != 0)
+            if not good.any():
+                return None
+            np.copyto(depth, np.float32(np.nan), where=~good)
+            return x * depth, y * depth, depth
 
-    def _blank(self, labels_HW: NDArray[np.uint8], confidence_HW: NDArray[np.uint8]) -> None:
-        """Leave points only of ground, and of the feet of what stands, which get the point of the ground below."""
-        sure = confidence_HW >= self._min_confidence
-        ground = self._ground_256[labels_HW] & sure
-        standing = self._standing_256[labels_HW]
-        foot = standing[:-1] & sure[:-1] & ground[1:]
-        _clear_sides(foot, standing)
-        points = self._points_HW
-        for name in ("x", "y", "z"):
-            values = points[name]
-            # Rows are taken from below before anything is blanked: a foot's own ray passes over the thing's base.
-            np.copyto(values[:-1], values[1:].copy(), where=foot)
-        ground[:-1] |= foot
-        np.copyto(points["z"], np.nan, where=~ground)
-        for name in ("x", "y"):
-            np.copyto(points[name], np.nan, where=np.isnan(points["z"]))
+    def _write(
+        self, rows: slice, planes: tuple[F32, F32, F32] | None, labels_HW: U8, confidence_HW: U8
+    ) -> None:
+        """Into the points: three numbers, the label and the confidence."""
+        shape = labels_HW.shape
+        if planes is None:
+            nothing = np.full(shape, np.nan, np.float32)
+            planes = (nothing, nothing, nothing)
+        zero = np.zeros(shape, np.uint8)
+        said = cv2.merge([labels_HW, confidence_HW, zero, zero]).view(np.float32).reshape(shape)
+        cv2.merge([*planes, said], self._points_HW[rows].view(np.float32).reshape(*shape, 4))
 
 
-def _clear_sides(foot: NDArray[np.bool_], standing_HW: NDArray[np.bool_]) -> None:
+def _clear_sides(foot_HW: U8, standing_HW: U8) -> None:
     """Take out what is no foot but the side of a thing, which leans outwards in the image.
 
     Beside such a pixel the thing goes on below; the ground that is seen past a side is far behind it.
@@ -164,9 +185,9 @@ def _clear_sides(foot: NDArray[np.bool_], standing_HW: NDArray[np.bool_]) -> Non
     height, width = standing_HW.shape
     if height <= _SIDE_ROWS:
         return
-    below = standing_HW[_SIDE_ROWS:]
-    part = foot[: height - _SIDE_ROWS]
+    clear = ~standing_HW[_SIDE_ROWS:]
+    part = foot_HW[: height - _SIDE_ROWS]
     for step in range(1, _SIDE_COLUMNS + 1):
         if step < width:
-            part[:, step:] &= ~below[:, :-step]
-            part[:, :-step] &= ~below[:, step:]
+            part[:, step:] &= clear[:, :-step]
+            part[:, :-step] &= clear[:, step:]
