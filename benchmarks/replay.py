@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Replay: frames a second against the engine alone, what reading ahead gives, and memory against the bag's length.
 
-    python benchmarks/replay.py [--model desert_small] [--frames 60] [--lengths 100 1000 10000] [--out replay.json]
+    python benchmarks/replay.py [--model resnet50_fpn] [--frames 120] [--lengths 100 1000 10000] [--out replay.json]
 
 The bag is a camera that pans over a rendered desert, 960×540 JPEG with truth, calibration and poses. ``engine`` is the
 engine alone on pixels that are letterboxed already; ``pipeline`` adds letterbox, projection and fusion, as the node has
 them; ``replay`` is everything: reading, decoding, scoring, annotated.mcap and report. Weights are random: the time does
-not depend on them. For memory each bag of tiny frames is replayed by a process of its own with an engine that does
-nothing.
+not depend on them. For memory each bag of tiny frames is replayed by a process of its own, with a
+small network.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def write_bag(path: Path, frames: int, size: tuple[int, int]) -> None:
             write("/camera/labels_truth", at, make.mono8(truth, header))
 
 
-def write_network(path: Path, model: str) -> Bundle:
+def write_network(path: Path, model: str, size: tuple[int, int] = NETWORK) -> Bundle:
     """A bundle of a recipe's network with random weights."""
     import torch
 
@@ -93,10 +93,10 @@ def write_network(path: Path, model: str) -> Bundle:
     ontology, normalization = load_ontology("duality_desert"), Normalization()
     config = load_recipe(model, ["model.backbone_weights=none"]).model
     network = NormalizedModel(build_model(config, ontology.n_classes), normalization).eval()
-    graph = onnx_bytes(export_program(DeployedModel(network.requires_grad_(False)), *NETWORK))
-    box = Letterbox(*NETWORK)
+    graph = onnx_bytes(export_program(DeployedModel(network.requires_grad_(False)), *size))
+    box = Letterbox(*size)
     manifest = Manifest(
-        name=model, ontology=ontology.to_dict(), input_height=NETWORK[0], input_width=NETWORK[1],
+        name=model, ontology=ontology.to_dict(), input_height=size[0], input_width=size[1],
         mean=normalization.mean, std=normalization.std, pad_value=box.pad_value, precision="fp32",
         backend=PORTABLE, backends=("onnxruntime",),
     )  # fmt: skip
@@ -110,8 +110,8 @@ def frames_of(bag: Path) -> list[BagFrame]:
         return [item for item in source.frames() if isinstance(item, BagFrame)]
 
 
-def measure_speed(model: str, frames: int, folder: Path) -> dict[str, Any]:
-    """Frames a second of each way to run, in turn, three times; the best of each."""
+def measure_speed(model: str, frames: int, repeat: int, folder: Path) -> dict[str, Any]:
+    """Frames a second of each way to run, in turn, some times; the best of each."""
     bag, bundle = folder / "bag", write_network(folder / "bundle", model)
     write_bag(bag, frames, SIZE)
     items = frames_of(bag)
@@ -141,7 +141,7 @@ def measure_speed(model: str, frames: int, folder: Path) -> dict[str, Any]:
         spent[name] += json.loads((out / "metrics.json").read_text())["seconds"]
 
     best: dict[str, float] = {}
-    for _ in range(3):
+    for _ in range(repeat):
         spent = dict.fromkeys(("engine", "pipeline", "replay", "replay_not_ahead"), 0.0)
         engine()
         pipeline()
@@ -174,17 +174,18 @@ class _NotAhead:
 
 
 _CHILD = """
-import resource, sys
+import pathlib, sys
 from offroad_seg.cli.main import main
 status = main(sys.argv[1:])
-print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+told = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+print("PEAK", int(told["VmHWM"].split()[0]) / 1024)
 sys.exit(status)
 """
 
 
 def measure_memory(lengths: list[int], folder: Path) -> list[dict[str, Any]]:
     """Peak memory of a process that replays a bag of so many tiny frames."""
-    write_network(folder / "tiny", "tiny")
+    write_network(folder / "tiny", "tiny", (64, 96))
     rows = []
     for frames in lengths:
         bag = folder / f"bag_{frames}"
@@ -211,8 +212,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="desert_small")
-    parser.add_argument("--frames", type=int, default=60, help="of the bag for speed; 0 leaves it out")
+    parser.add_argument("--model", default="resnet50_fpn")
+    parser.add_argument("--frames", type=int, default=120, help="of the bag for speed; 0 leaves it out")
+    parser.add_argument("--repeat", type=int, default=1, help="times each way is run; the best counts")
     parser.add_argument(
         "--lengths", type=int, nargs="*", default=[100, 1000, 10_000], help="of the bags for memory"
     )
@@ -227,7 +229,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if arguments.frames:
-            speed = result["speed"] = measure_speed(arguments.model, arguments.frames, folder)
+            speed = result["speed"] = measure_speed(
+                arguments.model, arguments.frames, arguments.repeat, folder
+            )
             for name, value in speed["ms_a_frame"].items():
                 print(f"{name:18}{value:9.1f} ms a frame {speed['frames_per_second'][name]:8.1f} frames/s")
             print(f"replay takes {100 * speed['overhead_over_engine']:.1f} % more than the engine alone")

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
     from offroad_seg.bundle import Bundle
     from offroad_seg.replay.bag import Topic
+    from offroad_seg.replay.summary import FrameRow
     from offroad_seg.types import Perception
 
     Items = Iterable[BagFrame | Drop]
     Result = tuple[BagFrame, Perception] | Drop
     Results = Iterator[Result]
+    Drawn = tuple[BagFrame, Perception, FrameRow] | Drop
 
 METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
 
@@ -89,22 +91,26 @@ class Replay:
             annotated.copy(list(source.bag.messages([source.topics.grid.name]))[:1])
         started = time.perf_counter()
         with RecordWriter(folder / FRAMES_NAME) as records, Prefetch(source.frames) as items:
+            # Behind the engine two more threads: one measures, one draws and writes.
+            def draw(result: Drawn) -> None:
+                if isinstance(result, Drop):
+                    annotated.drop(result)
+                else:
+                    gallery.add(*result)
+                    annotated.add(*result[:2])
 
-            def keep(result: Result) -> None:
+            def measure(result: Result) -> None:
                 if isinstance(result, Drop):
                     evaluation.drop(result)
-                    annotated.drop(result)
-                    records.append(evaluation.last)
-                    return
-                row = evaluation.add(*result)
+                    drawing.put(result)
+                else:
+                    drawing.put((*result, evaluation.add(*result)))
                 records.append(evaluation.last)
-                gallery.add(*result, row)
-                annotated.add(*result)
 
             results = perceive(iter(items))
-            with Behind(keep) as behind:
+            with Behind(draw) as drawing, Behind(measure) as measuring:
                 for result in progress(results, what="replay", total=count):
-                    behind.put(result if isinstance(result, Drop) else (result[0], _owned(result[1])))
+                    measuring.put(result if isinstance(result, Drop) else (result[0], _owned(result[1])))
         seconds = time.perf_counter() - started
         annotated.copy(source.tail)
         annotated.close()
