@@ -38,6 +38,7 @@ POINT = np.dtype(
 _BLOCK_ROWS = 16
 """Rows that are worked on at once, so that they stay in the processor's cache from step to step."""
 _SIDE_ROWS, _SIDE_COLUMNS = 3, 2
+_GROUND, _STANDING = 1, 2
 
 
 class GroundCloud:
@@ -60,9 +61,8 @@ class GroundCloud:
     ) -> None:
         known_256 = ontology.costs_256 >= 0
         known_256[UNLABELLED] = False
-        # 255 is yes: OpenCV's masks.
-        self._standing_256 = np.where(ontology.standing_256 & known_256, 255, 0).astype(np.uint8)
-        self._ground_256 = np.where(known_256 & ~ontology.standing_256, 255, 0).astype(np.uint8)
+        kinds = np.where(ontology.standing_256, _STANDING, _GROUND)
+        self._kind_256 = np.where(known_256, kinds, 0).astype(np.uint8)
         self._min_confidence = math.ceil(min_confidence * 255)
         self._max_range = max_range
         self._ground_height = ground_height
@@ -104,15 +104,15 @@ class GroundCloud:
         # The plane in the optical frame: normal · p = drop.
         normal_3 = view.camera_R_grid @ np.array([-view.slope_x, -view.slope_y, 1.0])
         up_3 = view.camera_R_grid[:, 2]
-        ground_HW, foot_HW = self._masks(labels_HW, confidence_HW)
+        kind_HW, ground_HW = self._masks(labels_HW, confidence_HW)
         for top in range(0, camera.height, _BLOCK_ROWS):
             rows = slice(top, min(top + _BLOCK_ROWS, camera.height))
             planes = self._meet(rows, ground_HW[rows], normal_3, up_3, view.drop)
             self._write(rows, planes, labels_HW[rows], confidence_HW[rows])
         # A foot gets the point of the ground below: its own ray passes over the thing's base.
         flat_N4 = self._points_HW.view(np.float32).reshape(-1, 4)
-        feet = np.flatnonzero(foot_HW != 0)
-        flat_N4[feet, :3] = flat_N4[feet + camera.width, :3]
+        feet_N = _feet(kind_HW, ground_HW, confidence_HW >= self._min_confidence)
+        flat_N4[feet_N, :3] = flat_N4[feet_N + camera.width, :3]
         return self._points_HW
 
     def _prepare(self, camera: CameraModel) -> None:
@@ -131,16 +131,11 @@ class GroundCloud:
         self._camera = camera
 
     def _masks(self, labels_HW: U8, confidence_HW: U8) -> tuple[U8, U8]:
-        """Where there is ground that can be believed, and the feet of what stands, which lie above such ground."""
+        """What pixels show (``_GROUND``, ``_STANDING``), and, not 0, where it is ground that can be believed."""
+        kind_HW = cv2.LUT(labels_HW, self._kind_256)
         sure_HW = cv2.compare(confidence_HW, self._min_confidence, cv2.CMP_GE)
-        ground_HW = cv2.bitwise_and(cv2.LUT(labels_HW, self._ground_256), sure_HW)
-        standing_HW = cv2.LUT(labels_HW, self._standing_256)
-        foot_HW = np.zeros_like(ground_HW)
-        if len(foot_HW) > 1:
-            np.bitwise_and(standing_HW[:-1], sure_HW[:-1], out=foot_HW[:-1])
-            foot_HW[:-1] &= ground_HW[1:]
-            _clear_sides(foot_HW[:-1], standing_HW)
-        return np.asarray(ground_HW, np.uint8), foot_HW
+        ground_HW = cv2.bitwise_and(kind_HW, cv2.bitwise_and(sure_HW, _GROUND))
+        return np.asarray(kind_HW, np.uint8), np.asarray(ground_HW, np.uint8)
 
     def _meet(
         self, rows: slice, ground_HW: U8, normal_3: NDArray[Any], up_3: NDArray[Any], drop: float
@@ -177,17 +172,20 @@ class GroundCloud:
         cv2.merge([*planes, said], self._points_HW[rows].view(np.float32).reshape(*shape, 4))
 
 
-def _clear_sides(foot_HW: U8, standing_HW: U8) -> None:
-    """Take out what is no foot but the side of a thing, which leans outwards in the image.
+def _feet(kind_HW: U8, ground_HW: U8, sure_HW: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The feet of what stands, as places in the flat image: its lowest pixels, above ground that can be believed.
 
-    Beside such a pixel the thing goes on below; the ground that is seen past a side is far behind it.
+    The sides of a thing, which leans outwards in the image, are none: beside such a pixel the thing goes on below, and
+    the ground that is seen past it is far behind.
     """
-    height, width = standing_HW.shape
-    if height <= _SIDE_ROWS:
-        return
-    clear = ~standing_HW[_SIDE_ROWS:]
-    part = foot_HW[: height - _SIDE_ROWS]
+    height, width = kind_HW.shape
+    standing_HW = kind_HW == _STANDING
+    feet = np.flatnonzero(standing_HW[:-1] & (ground_HW[1:] != 0) & sure_HW[:-1])
+    rows, columns = np.divmod(feet, width)
+    keep = np.ones(len(feet), np.bool_)
+    below = np.minimum(rows + _SIDE_ROWS, height - 1)
     for step in range(1, _SIDE_COLUMNS + 1):
-        if step < width:
-            part[:, step:] &= clear[:, :-step]
-            part[:, :-step] &= clear[:, step:]
+        for aside in (columns - step, columns + step):
+            inside = (rows + _SIDE_ROWS < height) & (aside >= 0) & (aside < width)
+            keep &= ~(inside & standing_HW[below, np.clip(aside, 0, width - 1)])
+    return np.asarray(feet[keep])
