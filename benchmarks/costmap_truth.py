@@ -65,7 +65,8 @@ class Variant:
         pitch_error: Degrees by which the mount's pitch is wrong.
         fused: Whether frames are fused.
         levelled: Whether the vehicle's roll and pitch are known.
-        noisy: Depth as of a stereo camera: 1 % of the distance as noise, a fifth of the image without values.
+        noisy: Depth as of a stereo camera: 1 % of the distance as noise, mixed pixels at edges, a fifth of the image
+            without values.
     """
 
     settings: PipelineSettings
@@ -141,6 +142,10 @@ class Run:
 
     def _noisy(self, depth_HW: NDArray[np.uint16]) -> NDArray[np.float32]:
         depth = depth_HW.astype(np.float32) * np.float32(1e-3)
+        # At the edges of things such a camera mixes what lies before and behind.
+        mixed = 0.5 * (depth[:, 1:] + depth[:, :-1])
+        edge = (np.abs(np.diff(depth, axis=1)) > 0.2) & (depth[:, 1:] > 0) & (depth[:, :-1] > 0)
+        depth[:, 1:][edge] = mixed[edge]
         depth *= 1 + np.float32(0.01) * self._rng.standard_normal(depth.shape, np.float32)
         # Holes come in patches, not pixel by pixel.
         rows, columns = -(-depth.shape[0] // 8), -(-depth.shape[1] // 8)

@@ -60,7 +60,7 @@ def look(
         enter, leave = np.zeros(len(rays)), np.full(len(rays), np.inf)
         for *normal, offset in solid.planes_K4:
             along, gap = direction @ np.array(normal, float), offset - float(np.dot(normal, origin))
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 t = gap / along
             enter = np.where(along < 0, np.maximum(enter, t), enter)
             leave = np.where(along > 0, np.minimum(leave, t), leave)

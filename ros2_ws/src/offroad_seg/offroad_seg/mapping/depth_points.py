@@ -29,6 +29,8 @@ _NEAREST = 0.05
 _FARTHEST = 1.5
 # A cell that is wider than this many pixels is seen by at least 16 when three in four are spared.
 _WIDE_PX = 8
+# A pixel that is farther than this from a nearer and from a farther neighbour hangs between them.
+_GAP, _GAP_SHARE = 0.1, 0.02
 _MILLIMETRE = np.float32(0.001)
 
 
@@ -99,7 +101,44 @@ class PointCaster:
         np.logical_and(wide, spare_M, out=wide)
         np.logical_and(wide, skipped_M, out=wide)
         np.greater(near, wide, out=near)
+        np.greater(near, self._flying(depth_M, lens, view), out=near)
         return self._place(np.flatnonzero(near), depth_M, rays_3M, view, grid)
+
+    def _flying(self, depth_M: F32, lens: Lens, view: GroundView) -> Bool:
+        """Pixels that lie between a nearer and a farther neighbour, well apart from both, flat.
+
+        Depth cameras mix what lies before and behind at the edge of a thing, into points in mid-air.
+        """
+        get, camera = self._scratch.get, lens.camera
+        shape = (camera.height, camera.width)
+        depth_HW = depth_M.reshape(shape)
+        flying_HW = get("flying", shape, np.bool_)
+        flying_HW.fill(False)
+        gap = np.multiply(depth_M, np.float32(_GAP_SHARE), out=get("gap", depth_M.shape))
+        gap += np.float32(_GAP)
+        test = get("rising", shape, np.bool_)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for axis in (1, 0):
+                if axis == 0:
+                    # From row to row level ground is z² / (focal · height) farther.
+                    slant = np.square(depth_M, out=get("slant", depth_M.shape))
+                    slant *= np.float32(1.5 / (lens.focal * -view.drop))
+                    gap += slant
+                before, middle, after = (
+                    (slice(None), part) if axis else (part, slice(None))
+                    for part in (slice(None, -2), slice(1, -1), slice(2, None))
+                )
+                inner = depth_HW[middle]
+                nearer = np.subtract(inner, depth_HW[before], out=get("nearer", inner.shape))
+                farther = np.subtract(depth_HW[after], inner, out=get("farther", inner.shape))
+                # Both rise, or both fall: the smaller of the two, if they are of one sign.
+                least = np.minimum(nearer, farther, out=get("least", inner.shape))
+                most = np.maximum(nearer, farther, out=nearer)
+                np.negative(most, out=most)
+                np.maximum(least, most, out=least)
+                jumps = np.greater(least, gap.reshape(shape)[middle], out=test[middle])
+                np.logical_or(flying_HW[middle], jumps, out=flying_HW[middle])
+        return flying_HW.ravel()
 
     def _place(self, pixel_N: Index, depth_M: F32, rays_3M: F32, view: GroundView, grid: GridSpec) -> Points:
         """Turn, lift and scale the pixels' rays; only points within range and window are kept."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,8 +12,9 @@ import numpy as np
 from offroad_seg.errors import CameraError, DepthError
 from offroad_seg.mapping.bounds import check_depth, check_view_limits
 from offroad_seg.mapping.buffers import Scratch
+from offroad_seg.mapping.depth_cells import FIRM, NAMELESS, SOFT, STANDS, part_of
 from offroad_seg.mapping.depth_points import PointCaster
-from offroad_seg.mapping.height import NARROW, UNSEEN, Limits, hazards, square, stack, without_bumps
+from offroad_seg.mapping.height import UNSEEN, Limits, hazards, square, stack, without_bumps
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
 from offroad_seg.types import COST_LETHAL, OBSTACLE, UNLABELLED, GridObservation
@@ -23,52 +23,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.camera import CameraModel
-    from offroad_seg.mapping.depth_points import Points
+    from offroad_seg.mapping.depth_cells import Part
     from offroad_seg.mapping.grid import GridSize
-    from offroad_seg.mapping.level import GroundView
+    from offroad_seg.mapping.height import Stacks
     from offroad_seg.mapping.projector import Depth
     from offroad_seg.ontology import Ontology
     from offroad_seg.transforms import Transform
-    from offroad_seg.types import GridSpec, Segmentation
+    from offroad_seg.types import Segmentation
 
     U8 = NDArray[np.uint8]
     F32 = NDArray[np.float32]
     Bool = NDArray[np.bool_]
     Index = NDArray[np.intp]
 
-# What a point is.
-_NAMELESS, _STANDS, _FIRM, _SOFT = range(4)
 # So many points are a full look at a cell.
 _FULL_LOOK = 4.0
-# The ground under the vehicle is the plane: a disc of this radius counts as seen there, for what lies beside it.
-_FOOTPRINT_M = 0.6
+# So many points that stand out, in a cell and those beside it, are a body.
+_BODY = 3
 # Between things that are nearer to each other than this, nothing is free.
 _GAP_M = 0.4
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Points by the cells of a part of the window, with a margin that may lie outside of it.
-
-    Attributes:
-        window: Rows and columns of the window that the part covers; ``inner``: the same in the part.
-        shape: Rows and columns of the part.
-        footprint: Cells that the vehicle stands on.
-        cell_N: Flat index in the part of each point's cell.
-        up_N: Metres above the plane.
-        label_N: Class ids; likewise confidence_N.
-        kind_N: ``_NAMELESS`` (no class, or not sure), ``_STANDS``, ``_FIRM`` or ``_SOFT`` ground.
-    """
-
-    window: tuple[slice, slice]
-    inner: tuple[slice, slice]
-    shape: tuple[int, int]
-    footprint: Bool
-    cell_N: Index
-    up_N: F32
-    label_N: U8
-    confidence_N: U8
-    kind_N: U8
 
 
 class DepthProjector:
@@ -84,7 +57,8 @@ class DepthProjector:
       of, or lies below, all that is within ``height.NARROW`` metres by as much (blocks, ditches), or is steeper than
       ``max_slope`` against gravity, is ``OBSTACLE``. Soft classes (high grass) are not held to the step, but to the
       slope; standing ones have their own cost. Points without a class (unlabelled, sky, below ``min_confidence``) are
-      held to the step: something is there, and nobody knows what. Ground that rises within one cell more than a slope
+      held to the step: something is there, and nobody knows what. Points that stand out so, but are fewer than three,
+      are noise of the sensor: their cell is unknown. Ground that rises within one cell more than a slope
       does, yet less than a step, is unknown.
     - **Ground classes** else: the class of one of the cell's points, as in all projectors, with the share of its
       points that agree.
@@ -135,10 +109,10 @@ class DepthProjector:
         known_256 = ontology.costs_256 >= 0
         ground_256 = known_256 & ~ontology.standing_256
         ground_256[UNLABELLED] = keep_unlabelled
-        self._kind_256 = np.full(256, _NAMELESS, np.uint8)
-        self._kind_256[known_256 & ontology.standing_256] = _STANDS
-        self._kind_256[ground_256] = _FIRM
-        self._kind_256[ground_256 & ontology.soft_256] = _SOFT
+        self._kind_256 = np.full(256, NAMELESS, np.uint8)
+        self._kind_256[known_256 & ontology.standing_256] = STANDS
+        self._kind_256[ground_256] = FIRM
+        self._kind_256[ground_256 & ontology.soft_256] = SOFT
         # The worse class wins a cell where several things stand.
         self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
         self._gap = square(_GAP_M, size.resolution)
@@ -179,79 +153,52 @@ class DepthProjector:
             self._lens = Lens(camera, Scratch())
         grid = self._size.around(view.base_x, view.base_y)
         labels_HW = np.ascontiguousarray(labels_HW)
-        kind_M = np.take(
-            self._kind_256,
-            labels_HW.ravel(),
-            out=self._scratch.get("kind", (labels_HW.size,), np.uint8),
-            mode="clip",
-        )
-        spare_M = np.greater(kind_M, _STANDS, out=self._scratch.get("spare", kind_M.shape, np.bool_))
+        kind_M, spare_M = self._kinds(labels_HW)
         points = self._caster.cast(depth_HW, self._lens, view, grid, spare_M)
         self._outputs.reverse()
         out_labels_HW, out_evidence_HW = self._outputs[0]
         out_labels_HW.fill(UNLABELLED)
         out_evidence_HW.fill(0.0)
-        part = self._part(points, labels_HW, kind_M, segmentation.confidence_HW, view, grid)
+        part = part_of(
+            points, labels_HW, kind_M, segmentation.confidence_HW, view, grid, self._min_confidence
+        )
         if part is not None:
             labels, evidence = self._judge(part, (view.slope_x, view.slope_y))
             out_labels_HW[part.window] = labels[part.inner]
             out_evidence_HW[part.window] = evidence[part.inner]
         return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns)
 
-    def _part(
-        self, points: Points, labels_HW: U8, kind_M: U8, confidence_HW: U8, view: GroundView, grid: GridSpec
-    ) -> _Part | None:
-        """The points in the window, and the smallest part of it that holds them and the vehicle."""
-        i, j = points.column_N, points.row_N
-        if i.size == 0:
-            return None
-        base_i, base_j = grid.width // 2, grid.height // 2
-        # What surrounds the outermost cells must have room, for heights are judged by what lies around.
-        margin = round(NARROW / grid.resolution)
-        i0, i1 = min(int(i.min()), base_i) - margin, max(int(i.max()), base_i) + 1 + margin
-        j0, j1 = min(int(j.min()), base_j) - margin, max(int(j.max()), base_j) + 1 + margin
-        window = (slice(max(j0, 0), min(j1, grid.height)), slice(max(i0, 0), min(i1, grid.width)))
-        x = grid.origin_x - view.base_x + (np.arange(i0, i1) + 0.5) * grid.resolution
-        y = grid.origin_y - view.base_y + (np.arange(j0, j1) + 0.5) * grid.resolution
-        rows, columns = window
-        confidence_N = np.take(confidence_HW, points.pixel_N)
-        label_N = np.take(labels_HW, points.pixel_N)
-        kind_N = np.take(kind_M, points.pixel_N)
-        kind_N[confidence_N < self._min_confidence] = _NAMELESS
-        return _Part(
-            window,
-            (slice(rows.start - j0, rows.stop - j0), slice(columns.start - i0, columns.stop - i0)),
-            (j1 - j0, i1 - i0),
-            x[None, :] ** 2 + y[:, None] ** 2 <= _FOOTPRINT_M**2,
-            (j - j0) * (i1 - i0) + (i - i0),
-            points.up_N,
-            label_N,
-            confidence_N,
-            kind_N,
-        )
+    def _kinds(self, labels_HW: U8) -> tuple[U8, Bool]:
+        """What every pixel is, and which are ground; kept buffers, flat."""
+        get, shape = self._scratch.get, labels_HW.shape
+        kind_HW = cv2.LUT(labels_HW, self._kind_256, dst=get("kind", shape, np.uint8))
+        spare_HW = np.greater(kind_HW, STANDS, out=get("spare", shape, np.bool_))
+        return kind_HW.ravel(), spare_HW.ravel()
 
-    def _judge(self, part: _Part, lean: tuple[float, float]) -> tuple[U8, F32]:
+    def _judge(self, part: Part, lean: tuple[float, float]) -> tuple[U8, F32]:
         """Class and evidence of every cell of the part."""
-        stands_N = part.kind_N == _STANDS
+        stands_N = part.kind_N == STANDS
         other = np.flatnonzero(~stands_N)
         stacks = stack(part.cell_N[other], part.up_N[other], part.kind_N[other], part.shape, self._scratch)
-        ground_N = stacks.kind_N >= _FIRM
+        ground_N = stacks.kind_N >= FIRM
         lowest = self._under_vehicle(part, stacks.extremes(ground_N)[0])
         level = without_bumps(lowest, self._limits.resolution)
         level[level >= UNSEEN] = 0.0
         # What hangs above the vehicle's height is out of its way.
-        low_enough_N = stacks.up_N - np.take(level, stacks.cell_N) < self._clearance
-        _, high, cells, count = stacks.extremes((stacks.kind_N <= _FIRM) & low_enough_N)
+        above_N = stacks.up_N - np.take(level, stacks.cell_N)
+        body_N = (above_N < self._clearance) & (stacks.kind_N <= FIRM)
+        specks = self._take_out_specks(stacks, above_N, body_N)
+        _, high, cells, count = stacks.extremes(body_N)
         looks = np.zeros(part.shape, np.float32)
         looks.ravel()[cells] = count
-        soft, soft_N = None, stacks.kind_N == _SOFT
+        soft, soft_N = None, stacks.kind_N == SOFT
         if soft_N.any():
             soft, _, cells, count = stacks.extremes(soft_N)
             looks.ravel()[cells] += count
-        firm = lowest if soft is None else stacks.extremes(stacks.kind_N == _FIRM)[0]
+        firm = lowest if soft is None else stacks.extremes(stacks.kind_N == FIRM)[0]
         lethal, doubtful = hazards(self._under_vehicle(part, firm), high, soft, level, lean, self._limits)
 
-        labels, evidence = self._ground(part, part.kind_N >= _FIRM, looks)
+        labels, evidence = self._ground(part, part.kind_N >= FIRM, looks)
         hanging = (lowest - level >= self._clearance) & (lowest < UNSEEN)
         found = lethal & (looks > 0)
         labels[found] = OBSTACLE
@@ -261,17 +208,27 @@ class DepthProjector:
         stands = self._add_standing(part, standing, found, labels, evidence)
         # Nothing drives through a gap between two things that is narrower than a wheel, or under half a branch.
         between = cv2.morphologyEx((stands | found).view(np.uint8), cv2.MORPH_CLOSE, self._gap).view(np.bool_)
-        silent = (between & ~(stands | found)) | ((doubtful | hanging) & ~stands)
+        silent = (between & ~(stands | found)) | ((doubtful | hanging | specks) & ~(stands | found))
         labels[silent] = UNLABELLED
         evidence[silent] = 0.0
         return labels, evidence
 
-    def _under_vehicle(self, part: _Part, low_HW: F32) -> F32:
+    def _take_out_specks(self, stacks: Stacks, above_N: F32, body_N: Bool) -> Bool:
+        """Points so few that they hang in mid-air are no body: taken out of ``body_N``; returns their cells."""
+        tall = np.flatnonzero(body_N & (above_N > np.float32(0.5 * self._limits.tellable_step)))
+        cell = stacks.cell_N[tall]
+        count = np.bincount(cell, minlength=stacks.shape[0] * stacks.shape[1]).reshape(stacks.shape)
+        around = _around(count.astype(np.float32))
+        alone = np.take(around, cell) < _BODY - 0.5
+        body_N[tall[alone]] = False
+        return np.asarray((count > 0) & (around < _BODY - 0.5))
+
+    def _under_vehicle(self, part: Part, low_HW: F32) -> F32:
         """The same heights, with the plane's under the vehicle where nothing was seen."""
         low_HW[part.footprint & (low_HW >= UNSEEN)] = 0.0
         return low_HW
 
-    def _ground(self, part: _Part, ground: Bool, looks: F32) -> tuple[U8, F32]:
+    def _ground(self, part: Part, ground: Bool, looks: F32) -> tuple[U8, F32]:
         """The class of one of a cell's points, with mean confidence of those that agree × their share × points."""
         cell, label, confidence = part.cell_N[ground], part.label_N[ground], part.confidence_N[ground]
         size = part.shape[0] * part.shape[1]
@@ -284,7 +241,7 @@ class DepthProjector:
         # Points that hang are no looks at the ground, but may be of the class.
         return class_flat.reshape(part.shape), np.minimum(share, 1.0).astype(np.float32)
 
-    def _add_standing(self, part: _Part, standing: Index, found: Bool, labels: U8, evidence: F32) -> Bool:
+    def _add_standing(self, part: Part, standing: Index, found: Bool, labels: U8, evidence: F32) -> Bool:
         """Write what stands over the ground; returns the cells where anything does."""
         cell, label, confidence = part.cell_N[standing], part.label_N[standing], part.confidence_N[standing]
         if cell.size == 0:
@@ -296,7 +253,7 @@ class DepthProjector:
         class_flat[cell[order]] = label[order]
         confidence_flat[cell[order]] = confidence[order]
         count = np.bincount(cell, minlength=size).astype(np.float32).reshape(part.shape)
-        around = cv2.boxFilter(count, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        around = _around(count)
         class_HW = class_flat.reshape(part.shape)
         believed = (count > 0) & (around >= self._min_standing_px - 0.5)
         # A lethal shape is not made passable by what stands on it.
@@ -308,3 +265,8 @@ class DepthProjector:
         labels[speck] = UNLABELLED
         evidence[speck] = 0.0
         return np.asarray(believed)
+
+
+def _around(count_HW: F32) -> F32:
+    """Sum over each cell and the eight beside it."""
+    return np.asarray(cv2.boxFilter(count_HW, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT))

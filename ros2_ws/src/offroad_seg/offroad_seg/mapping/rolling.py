@@ -253,11 +253,13 @@ class RollingCostmap:
         slots_N, seen_N = self._seen_slots(observation)
         if slots_N.size == 0:
             return
-        labels_N = observation.labels_HW.ravel()[seen_N]
-        weight_N = observation.evidence_HW.ravel()[seen_N] * np.float32(scale)
-        flat = self._evidence_NC.ravel()
-        flat[slots_N * self._n_channels + self._channel_256[labels_N]] += weight_N
-        self._source_N[slots_N] = source
+        channel_N = np.take(self._channel_256, np.take(observation.labels_HW, seen_N))
+        weight_N = np.take(observation.evidence_HW, seen_N)
+        weight_N *= np.float32(scale)
+        self._evidence_NC.ravel()[slots_N * self._n_channels + channel_N] += weight_N
+        # A single source has the number that every cell begins with.
+        if len(self._newest) > 1:
+            self._source_N[slots_N] = source
         assert self._stamp_ns is not None
         self._refresh(slots_N, limit=self._max_evidence * self._scale(self._stamp_ns))
 
@@ -274,7 +276,7 @@ class RollingCostmap:
             seen_HW &= ((row >= self._cell[1]) & (row < self._cell[1] + height))[:, None]
             seen_HW &= ((column >= self._cell[0]) & (column < self._cell[0] + width))[None, :]
         seen_N = np.flatnonzero(seen_HW)
-        return slots_HW.ravel()[seen_N], seen_N
+        return np.take(slots_HW, seen_N), seen_N
 
     def _weights(self) -> F32:
         """For each class: known (1 or 0), cost with lethal as 98, lethal (1 or 0). Unknown classes count nothing."""
@@ -292,7 +294,7 @@ class RollingCostmap:
         if full.size:
             shrink = np.float32(limit) / total[full]
             where = full if isinstance(slots, slice) else slots[full]
-            self._evidence_NC[where] = rows[full] * shrink[:, None]
+            self._evidence_NC[where] = np.take(rows, full, axis=0) * shrink[:, None]
             for values in (total, graded, lethal):
                 values[full] *= shrink
         safe = np.maximum(total, np.float32(1e-30))
