@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from unittest.mock import patch
 
 import pytest
 
@@ -16,6 +18,7 @@ from offroad_seg.cli.main import main
 from offroad_seg.ontology import load_ontology
 from offroad_seg.replay.records import read_records
 from offroad_seg.replay.resume import partial_folder, saved_frames
+from offroad_seg.replay.spool import Spool
 from offroad_seg.replay.summary import TIME_KEYS
 from tests.helpers.bags import write_bag
 from tests.helpers.bundles import make_color_bundle
@@ -115,13 +118,18 @@ def test_what_was_broken_off_goes_on_and_ends_the_same(place, stop):
 
 
 def broken_off(place, out, frames=4):
-    """As a process leaves it that was killed after some frames."""
-    process = start(place, out)
-    try:
-        wait_for_frames(place, out, frames)
-    finally:
-        process.kill()
-        process.communicate()
+    """What Ctrl-C after some frames leaves, without a process of its own."""
+    put, kept = Spool.put, []
+
+    def interrupted(self, *arguments):
+        put(self, *arguments)
+        kept.append(1)
+        if len(kept) == frames:
+            raise KeyboardInterrupt
+
+    with patch.object(Spool, "put", interrupted):
+        assert main(arguments(place, out)) == 130
+    assert saved_frames(place / out) == frames
 
 
 def test_it_is_neither_lost_nor_taken_for_something_else(place, capsys):
@@ -133,7 +141,7 @@ def test_it_is_neither_lost_nor_taken_for_something_else(place, capsys):
     os.utime(place / "drive.mcap", ns=(1, 1))
     assert main(arguments(place, "kept", "--resume")) == 2
     assert "another bag" in capsys.readouterr().err
-    assert saved_frames(place / "kept") >= 4
+    assert saved_frames(place / "kept") == 4
     assert main(arguments(place, "kept", "--overwrite")) == 0
     assert not partial_folder(place / "kept").exists()
 
@@ -153,14 +161,15 @@ def test_nothing_to_resume_is_no_error(place, capsys):
 
 
 def test_two_processes_do_not_write_to_one_folder(place, capsys):
-    process = start(place, "shared")
+    broken_off(place, "shared")
+    lock = os.open(partial_folder(place / "shared"), os.O_RDONLY)
     try:
-        wait_for_frames(place, "shared", 2)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert main(arguments(place, "shared", "--resume")) == 2
         assert "another process" in capsys.readouterr().err
+        assert saved_frames(place / "shared") == 4
     finally:
-        process.kill()
-        process.communicate()
+        os.close(lock)
 
 
 def test_resume_does_not_go_with_the_node(place, capsys):
