@@ -24,6 +24,7 @@ from offroad_seg.ontology import load_ontology
 from offroad_seg.replay.evaluation import TIME_KEYS
 from tests.helpers.bags import write_bag
 from tests.helpers.bundles import make_color_bundle
+from tests.helpers.camera_bags import write_two_cameras
 from tests.helpers.viewer import Viewer, packed, picture, stamp
 
 HEIGHT, WIDTH = 60, 96
@@ -82,6 +83,22 @@ def test_a_bundle_on_a_bag_is_watched_at_the_recording_s_speed(place):
     assert frames == {"base_link", "camera_optical_frame"}
     assert viewer.newest("/points").frame_id == "camera_optical_frame"
     assert len(packed(viewer.newest("/points"), viewer.newest("/points").point_stride)) > 100
+
+
+def test_each_of_two_cameras_has_its_pictures(place):
+    write_two_cameras(place / "two", load_ontology("duality_desert"), frames=6, rate_hz=10.0)
+    topics = [w for name in ("left", "right") for w in ("--topic", f"/{name}/image_raw")]
+    own = ("/left/labels", "/right/labels", "/left/points", "/right/points", "/costmap")
+    with (
+        command("view", str(place / "bundle"), str(place / "two"), *topics, "--port", "0") as (process, url),
+        Viewer(url, *own) as viewer,
+    ):
+        viewer.wait_for(*own, count=2)
+        assert process.wait(30) == 0
+    assert {viewer.newest(f"/{name}/points").frame_id for name in ("left", "right")} == {
+        viewer.newest(f"/{name}/labels").frame_id for name in ("left", "right")
+    }
+    assert viewer.newest("/left/labels").frame_id != viewer.newest("/right/labels").frame_id
 
 
 def test_a_replay_that_is_watched_gives_the_same_results(place):

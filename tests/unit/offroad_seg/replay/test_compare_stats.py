@@ -156,8 +156,8 @@ def test_a_class_that_only_some_resamples_hold_has_an_interval():
 
 def test_which_way_is_better():
     assert better("miou") == better("per_class.Sky.iou") == better("costmap.lethal_recall") == 1
-    assert better("ece") == better("costmap.lethal_as_free") == better("latency_ms.total.p99") == -1
-    assert better("mean_confidence") == 0
+    assert better("ece") == better("costmap.lethal_as_free") == better("driven_path.false_lethal_rate") == -1
+    assert better("mean_confidence") == better("latency_ms.total.mean") == 0
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ def _verdict(comparison: Comparison) -> str:
     failed = sum(v.state != "passed" for v in comparison.verdicts)
     if comparison.verdicts:
         total = len(comparison.verdicts)
+        if total == 1:
+            return "The gate failed" if failed else "The gate passed"
         return f"{failed} of {total} gates failed" if failed else f"All {total} gates passed"
     states = [c.state for row in tables.rows(comparison) for c in row.cells[1:]]
     if states.count(tables.BETTER) == states.count(tables.WORSE) == 0:

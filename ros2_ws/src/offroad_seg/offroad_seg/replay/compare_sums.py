@@ -153,11 +153,16 @@ class Layout:
 
 
 def better(key: str) -> int:
-    """1 where more is better, −1 where less is, 0 where neither is."""
-    if key in ("mean_confidence", "ood_share", "costmap_known_share", "costmap.known_share"):
+    """1 where more is better, −1 where less is, 0 where neither is.
+
+    Less latency is better, too, but two runs differ by what else the machine did: the frames of one drive cannot tell
+    which engine is faster.
+    """
+    neither = ("mean_confidence", "ood_share", "costmap_known_share", "costmap.known_share")
+    if key.startswith("latency_ms") or key in neither:
         return 0
     less = (
-        "ece", "flicker", "latency_ms", "costmap.lethal_as_free", "costmap.mean_abs_error", "costmap_stability",
+        "ece", "flicker", "costmap.lethal_as_free", "costmap.mean_abs_error", "costmap_stability",
         "driven_path", "frames_dropped",
     )  # fmt: skip
     return -1 if key.startswith(less) else 1
