@@ -25,7 +25,9 @@ from tests.helpers.ros_process import NodeProcess, running_node
 
 @pytest.fixture(scope="module")
 def arguments(bundle):  # noqa: F811
-    return ["--bundle", str(bundle.path), *scene.mount_parameters(), "--param", "max_age=10"]
+    # So that nothing but the start itself takes back what was said before.
+    patient = ["--param", "max_age=10", "--param", "stall_timeout=60"]
+    return ["--bundle", str(bundle.path), *scene.mount_parameters(), *patient]
 
 
 @pytest.fixture
