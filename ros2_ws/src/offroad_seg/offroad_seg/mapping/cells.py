@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from offroad_seg.mapping.buffers import Scratch
@@ -183,14 +184,16 @@ class CellTable:
         self, lens: Lens, view: GroundView, u: F32, v: F32, depth: F32, ok: Bool, resolution: float
     ) -> tuple[int, int, int, int] | None:
         """The image's part that the cells look at, with half a cell more on each side."""
-        nearest = float(np.min(depth, where=ok, initial=np.inf))
-        if not np.isfinite(nearest):
+        # Several times as fast as numpy's reductions with a mask.
+        mask = ok.view(np.uint8)
+        nearest, _, at, _ = cv2.minMaxLoc(depth, mask)
+        if at[0] < 0:
             return None
         camera = lens.camera
         cell_px = lens.focal * resolution / nearest * max(1.0, -view.drop / nearest)
         margin = 4 + int(min(cell_px, camera.width + camera.height))
-        first_u, end_u = (int(f(u, where=ok, initial=i)) for f, i in ((np.min, np.inf), (np.max, -np.inf)))
-        first_v, end_v = (int(f(v, where=ok, initial=i)) for f, i in ((np.min, np.inf), (np.max, -np.inf)))
+        first_u, end_u = (int(value) for value in cv2.minMaxLoc(u, mask)[:2])
+        first_v, end_v = (int(value) for value in cv2.minMaxLoc(v, mask)[:2])
         return (
             max(0, first_v - margin),
             min(camera.height, end_v + 1 + margin),
