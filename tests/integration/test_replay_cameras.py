@@ -86,3 +86,13 @@ def test_a_missing_topic_of_several_is_said(place, capsys):
     assert status == 2
     assert "/right/image_raw" in capsys.readouterr().err
     assert not (place / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--topic", "/left/image_raw", "--topic", "/right/image_raw"], ["--camera-info", "camera.yaml"]],
+)
+def test_the_node_is_played_one_camera_with_the_bag_s_calibration(place, capsys, options):
+    bag, out = str(place / "drive"), str(place / "y")
+    assert main(["replay", str(place / "bundle"), bag, "--out", out, "--via-ros", *options]) == 2
+    assert "--via-ros plays one camera" in capsys.readouterr().err

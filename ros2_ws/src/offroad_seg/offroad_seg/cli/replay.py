@@ -175,7 +175,12 @@ def _summary(metrics: dict[str, Any], out: Path) -> str:
     return "\n".join([*lines, *files])
 
 
-_FILES = (("report", "report.html"), ("metrics", "metrics.json"), ("bag", "annotated.mcap"))
+_FILES = (
+    ("report", "report.html"),
+    ("metrics", "metrics.json"),
+    ("frames", "frames.jsonl"),
+    ("bag", "annotated.mcap"),
+)
 
 COMMAND = Command(
     name="replay",
