@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -83,6 +84,16 @@ def test_a_bundle_on_a_bag_is_watched_at_the_recording_s_speed(place):
     assert frames == {"base_link", "camera_optical_frame"}
     assert viewer.newest("/points").frame_id == "camera_optical_frame"
     assert len(packed(viewer.newest("/points"), viewer.newest("/points").point_stride)) > 100
+
+
+def test_a_bag_in_a_loop_begins_again_until_it_is_interrupted(place):
+    words = ("view", str(place / "bundle"), str(place / "short.mcap"), "--port", "0", "--rate", "2", "--loop")
+    with command(*words) as (process, url), Viewer(url, "/labels", "/costmap") as viewer:
+        viewer.wait_for("/labels", "/costmap", count=14)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 130
+    stamps = [t for t, _ in viewer.got["/costmap"]]
+    assert sum(later < earlier for earlier, later in pairwise(stamps)) >= 1
 
 
 def test_each_of_two_cameras_has_its_pictures(place):
