@@ -13,9 +13,9 @@ from offroad_seg.cli.main import main
 from offroad_seg.errors import InputError
 from offroad_seg.ontology import Ontology, load_ontology
 from offroad_seg.overlay import overlay_image
+from offroad_seg_train.data.image_sources import ArraySource
 from offroad_seg_train.evaluation.overlays import OverlayWriter
 from offroad_seg_train.evaluation.predict import name_images
-from offroad_seg_train.data.image_sources import ArraySource
 from offroad_seg_train.evaluation.tiles import Band
 from tests.helpers.bundles import make_color_bundle
 
