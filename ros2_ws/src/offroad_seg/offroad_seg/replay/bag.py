@@ -9,55 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import BagError
+from offroad_seg.replay.bag_parts import BagMessage, BagPart, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+__all__ = ["Bag", "BagMessage", "Topic", "open_bag"]
+
 STORAGE_SUFFIXES = (".mcap", ".db3")
-
-
-class BagMessage(NamedTuple):
-    """One message as it lies in the bag.
-
-    Attributes:
-        topic: Its topic.
-        msgtype: ROS name of its type, as ``sensor_msgs/msg/Image``.
-        log_time_ns: When it was recorded.
-        data: CDR.
-    """
-
-    topic: str
-    msgtype: str
-    log_time_ns: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Topic:
-    """A topic of a bag: name, type and number of messages."""
-
-    name: str
-    msgtype: str
-    count: int
-
-
-class BagPart(Protocol):
-    """One file of a bag, or a folder of them, open for reading."""
-
-    topics: list[Topic]
-    losses: list[str]
-    typestore: Any
-
-    def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
-        """The messages of some topics in the order of their recording."""
-
-    def close(self) -> None:
-        """Close the files."""
 
 
 class RosbagsPart:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import BagError
-from offroad_seg.replay.bag import BagMessage, Topic
+from offroad_seg.replay.bag_parts import BagMessage, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
