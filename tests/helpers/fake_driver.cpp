@@ -2,9 +2,11 @@
 //
 // A CUDA driver without a GPU, for tests: the functions that engines/cuda_driver.py calls, over the host's memory.
 //
-// It is strict where a real driver is: a call needs the context in its own thread, work in a stream is done at
-// cuStreamSynchronize and not before, and a recorded graph does nothing until it is launched. Kernels are those of
-// engines/kernels/image.cu, compiled for the CPU.
+// It is strict where a real driver is: a call needs the context in its own thread, and a context that was given back is
+// none; work in a stream is done at cuStreamSynchronize and not before; a recorded graph does nothing until it is
+// launched; while a thread records, it may neither take nor free memory, load code nor wait, and a recording in which it
+// did is void; memory that work in a stream still needs must not be freed; after a fault every call fails. Kernels are
+// those of engines/kernels/image.cu, compiled for the CPU.
 
 #include <cstdint>
 #include <cstdlib>
@@ -24,7 +26,7 @@ static thread_local Index blockIdx, blockDim, threadIdx;
 
 using Work = std::function<void()>;
 struct Stream {
-  bool recording = false;
+  bool recording = false, spoilt = false;
   std::vector<Work> queue, record;
 };
 struct Graph {
@@ -33,7 +35,7 @@ struct Graph {
 struct Module {
   std::string text;
 };
-enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_CONTEXT = 201, NOT_FOUND = 500, NOT_RECORDABLE = 900 };
+enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_CONTEXT = 201, NOT_FOUND = 500, FAULT = 700, NOT_RECORDABLE = 900, SPOILT = 901 };
 
 static std::mutex guard;
 static std::map<void *, size_t> taken;
@@ -41,11 +43,18 @@ static size_t total = size_t(1) << 30;
 static long allocations = 0;
 static int live = 0;
 static bool refuse_recording = false;
+static bool faulty = false;
+static long waits_for_freed = 0;
 static thread_local void *current = nullptr;
-static int primary = 0;
+static thread_local Stream *records = nullptr;
+static std::vector<Stream *> streams;
+static int primary = 0, retained = 0;
 
 #define NEED_CONTEXT \
-  if (current != &primary) return NO_CONTEXT;
+  if (current != &primary || !retained) return NO_CONTEXT; \
+  if (faulty) return FAULT;
+#define NOT_WHILE_RECORDING \
+  if (records) return records->spoilt = true, NOT_RECORDABLE;
 
 static int take(void **out, size_t size) {
   std::lock_guard<std::mutex> lock(guard);
@@ -61,9 +70,10 @@ static int take(void **out, size_t size) {
 
 static int give(void *memory) {
   std::lock_guard<std::mutex> lock(guard);
+  for (auto *stream : streams) waits_for_freed += !stream->queue.empty();
   if (!taken.erase(memory)) return INVALID;
   std::free(memory);
-  return SUCCESS;
+  return faulty ? FAULT : SUCCESS;
 }
 
 static int put(void *handle, Work work) {
@@ -76,9 +86,12 @@ extern "C" {
 // For the tests.
 void fake_reset(size_t bytes) {
   total = bytes;
-  allocations = 0;
-  refuse_recording = false;
+  allocations = waits_for_freed = 0;
+  refuse_recording = faulty = false;
 }
+void fake_fault() { faulty = true; }
+long fake_freed_too_early() { return waits_for_freed; }
+int fake_has_context() { return current != nullptr; }
 void fake_refuse_recording(int yes) { refuse_recording = yes; }
 long fake_allocations() { return allocations; }
 size_t fake_used() {
@@ -99,9 +112,17 @@ int cuDeviceGetAttribute(int *value, int which, int) {
   *value = which == 75 ? 8 : which == 76 ? 7 : 1;
   return SUCCESS;
 }
-int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &primary, ++live, SUCCESS; }
-int cuDevicePrimaryCtxRelease_v2(int) { return --live, SUCCESS; }
-int cuCtxSetCurrent(void *context) { return current = context, SUCCESS; }
+int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &primary, ++live, ++retained, SUCCESS; }
+int cuDevicePrimaryCtxRelease_v2(int) { return --live, --retained, faulty ? FAULT : SUCCESS; }
+int cuCtxSetCurrent(void *context) { return current = context, faulty ? FAULT : SUCCESS; }
+int cuCtxGetCurrent(void **context) { return *context = current, SUCCESS; }
+int cuStreamSynchronize(void *handle);
+int cuCtxSynchronize() {
+  NEED_CONTEXT
+  NOT_WHILE_RECORDING
+  for (auto *stream : streams) cuStreamSynchronize(stream);
+  return SUCCESS;
+}
 int cuMemGetInfo_v2(size_t *free, size_t *all) {
   NEED_CONTEXT
   *free = total - fake_used(), *all = total;
@@ -109,17 +130,25 @@ int cuMemGetInfo_v2(size_t *free, size_t *all) {
 }
 int cuMemAlloc_v2(uint64_t *address, size_t size) {
   NEED_CONTEXT
+  NOT_WHILE_RECORDING
   void *memory = nullptr;
   int status = take(&memory, size);
   *address = reinterpret_cast<uint64_t>(memory);
   return status;
 }
-int cuMemFree_v2(uint64_t address) { return give(reinterpret_cast<void *>(address)); }
+int cuMemFree_v2(uint64_t address) {
+  NOT_WHILE_RECORDING
+  return give(reinterpret_cast<void *>(address));
+}
 int cuMemHostAlloc(void **memory, size_t size, unsigned) {
   NEED_CONTEXT
+  NOT_WHILE_RECORDING
   return take(memory, size);
 }
-int cuMemFreeHost(void *memory) { return give(memory); }
+int cuMemFreeHost(void *memory) {
+  NOT_WHILE_RECORDING
+  return give(memory);
+}
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *stream) {
   NEED_CONTEXT
   return put(stream, [=] { std::memcpy(reinterpret_cast<void *>(to), from, size); });
@@ -130,13 +159,24 @@ int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *stream) {
 }
 int cuStreamCreate(void **stream, unsigned flags) {
   NEED_CONTEXT
-  return *stream = new Stream, ++live, flags == 1 ? SUCCESS : INVALID;
+  auto *made = new Stream;
+  streams.push_back(made);
+  return *stream = made, ++live, flags == 1 ? SUCCESS : INVALID;
 }
-int cuStreamDestroy_v2(void *stream) { return delete static_cast<Stream *>(stream), --live, SUCCESS; }
+int cuStreamDestroy_v2(void *handle) {
+  auto *stream = static_cast<Stream *>(handle);
+  for (auto &known : streams)
+    if (known == stream) {
+      known = streams.back();
+      streams.pop_back();
+      break;
+    }
+  return delete stream, --live, faulty ? FAULT : SUCCESS;
+}
 int cuStreamSynchronize(void *handle) {
   NEED_CONTEXT
+  NOT_WHILE_RECORDING
   auto *stream = static_cast<Stream *>(handle);
-  if (stream->recording) return NOT_RECORDABLE;
   auto queue = std::move(stream->queue);
   stream->queue.clear();
   for (auto &work : queue) work();
@@ -147,13 +187,17 @@ int cuStreamBeginCapture_v2(void *handle, int) {
   auto *stream = static_cast<Stream *>(handle);
   if (refuse_recording || stream->recording) return NOT_RECORDABLE;
   stream->recording = true;
+  stream->spoilt = false;
   stream->record.clear();
+  records = stream;
   return SUCCESS;
 }
 int cuStreamEndCapture(void *handle, void **graph) {
   auto *stream = static_cast<Stream *>(handle);
-  if (!stream->recording) return NOT_RECORDABLE;
+  if (!stream->recording || records != stream) return NOT_RECORDABLE;
   stream->recording = false;
+  records = nullptr;
+  if (stream->spoilt) return *graph = nullptr, SPOILT;
   *graph = new Graph{std::move(stream->record)};
   ++live;
   return SUCCESS;
@@ -170,15 +214,20 @@ int cuGraphExecDestroy(void *executable) { return delete static_cast<Graph *>(ex
 int cuGraphDestroy(void *graph) { return delete static_cast<Graph *>(graph), --live, SUCCESS; }
 int cuModuleLoadData(void **module, const char *text) {
   NEED_CONTEXT
+  NOT_WHILE_RECORDING
   if (!std::strstr(text, ".target sm_")) return INVALID;
   return *module = new Module{text}, ++live, SUCCESS;
 }
 int cuModuleGetFunction(void **function, void *module, const char *name) {
+  NOT_WHILE_RECORDING
   auto entry = ".entry " + std::string(name) + "(";
   if (static_cast<Module *>(module)->text.find(entry) == std::string::npos) return NOT_FOUND;
   return *function = strdup(name), SUCCESS;
 }
-int cuModuleUnload(void *module) { return delete static_cast<Module *>(module), --live, SUCCESS; }
+int cuModuleUnload(void *module) {
+  NOT_WHILE_RECORDING
+  return delete static_cast<Module *>(module), --live, SUCCESS;
+}
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned, unsigned bx, unsigned by, unsigned, unsigned,
                    void *stream, void **p, void **) {
   NEED_CONTEXT

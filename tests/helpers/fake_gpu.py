@@ -54,6 +54,7 @@ def build_driver(root: Path, folder: Path) -> ctypes.CDLL:
     loaded.fake_reset.argtypes = (ctypes.c_size_t,)
     loaded.fake_used.restype = ctypes.c_size_t
     loaded.fake_allocations.restype = ctypes.c_long
+    loaded.fake_freed_too_early.restype = ctypes.c_long
     for name in ("fake_recording", "fake_enqueue"):
         getattr(loaded, name).argtypes = (
             ctypes.c_void_p,
@@ -168,16 +169,25 @@ class FakeContext:
         self.engine, self.scratch = engine, scratch
         self.addresses: dict[str, int] = {}
         self.callbacks: list[Any] = []
+        self.ready = False  # its first run takes memory and loads code, which cannot be recorded
+        self.first_run: list[int] = []
 
     def __del__(self) -> None:
-        self.engine.trt.driver.cuMemFree_v2(self.scratch)
+        for address in (self.scratch, *self.first_run):
+            self.engine.trt.driver.cuMemFree_v2(address)
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
+        self.ready = False
         return name in self.engine.values
 
     def execute_async_v3(self, stream: int) -> bool:
         trt = self.engine.trt
+        if not self.ready:
+            address = ctypes.c_uint64()
+            if trt.driver.cuMemAlloc_v2(ctypes.byref(address), 1) == 0:
+                self.first_run.append(address.value)
+                self.ready = True
         if trt.failing or (trt.driver.fake_recording(stream) and not trt.capturable):
             self.engine.logger.log(1, "IExecutionContext::enqueueV3: Error Code 1: Cuda Runtime (something)")
             return False

@@ -9,11 +9,14 @@ import pytest
 
 from offroad_seg.engines.cuda import Gpu
 from tests.helpers.fake_gpu import build_driver
+from tests.helpers.plans import make_bundle
 
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Iterator
     from pathlib import Path
+
+    from offroad_seg.bundle import Bundle
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +31,8 @@ def driver(built_driver: ctypes.CDLL) -> Iterator[ctypes.CDLL]:
     before = (built_driver.fake_used(), built_driver.fake_live())
     yield built_driver
     assert (built_driver.fake_used(), built_driver.fake_live()) == before, "something was not freed"
+    assert built_driver.fake_freed_too_early() == 0, "memory was freed while a stream was still to use it"
+    assert not built_driver.fake_has_context(), "a context that was given back is still current"
 
 
 @pytest.fixture
@@ -35,3 +40,9 @@ def gpu(driver: ctypes.CDLL) -> Iterator[Gpu]:
     found = Gpu(library=driver)
     yield found
     found.close()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """A bundle whose plan the fake TensorRT runs."""
+    return make_bundle(tmp_path)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,64 +10,33 @@ import numpy as np
 import pytest
 
 from offroad_seg.bundle import write_bundle
-from offroad_seg.compile.onnx_typed import typed_graph
 from offroad_seg.engines.base import ImageEngine
-from offroad_seg.engines.cuda import Gpu
 from offroad_seg.engines.onnxruntime import OnnxRuntimeEngine
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.engines.tensorrt_rtx import TensorRtRtxEngine
 from offroad_seg.engines.trt_engine import TrtEngine
-from offroad_seg.errors import BundleError, EngineError, GpuMemoryError, ImageError, InputError
-from offroad_seg.ontology import load_ontology
+from offroad_seg.errors import BundleError, EngineError, ImageError, InputError
 from offroad_seg.segmenter import Segmenter
 from offroad_seg.types import Frame
 from tests.helpers.bundles import color_model, make_color_bundle
 from tests.helpers.fake_gpu import MAGIC, FakeTensorRt
+from tests.helpers.plans import (
+    DESERT,
+    GPU,
+    HEIGHT,
+    VERSION,
+    WIDTH,
+    make_bundle,
+    open_engine,
+    picture,
+    plan_of,
+)
 
 if TYPE_CHECKING:
     import ctypes
     from pathlib import Path
 
     from offroad_seg.bundle import Bundle
-
-HEIGHT, WIDTH = 18, 32
-DESERT = load_ontology("duality_desert")
-GPU = {"name": "Fake GPU", "compute_capability": "8.7", "driver": "CUDA 12.6"}
-VERSION = "10.3.0"
-
-
-def plan_of(*, height: int = HEIGHT, **settings: Any) -> bytes:
-    return MAGIC + typed_graph(color_model(DESERT, height, WIDTH, **settings), "fp32").data
-
-
-def make_bundle(
-    tmp_path: Path, plan: bytes | None = None, gpu: dict[str, str] | None = GPU, version: str = VERSION
-) -> Bundle:
-    portable = make_color_bundle(tmp_path / "portable", DESERT, HEIGHT, WIDTH)
-    manifest = replace(
-        portable.manifest,
-        backend="tensorrt",
-        backends=("tensorrt",),
-        precision="fp16",
-        versions={"tensorrt": version},
-        gpu=gpu,
-    )
-    return write_bundle(tmp_path / "bundle", manifest, {"model.plan": plan_of() if plan is None else plan})
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return make_bundle(tmp_path)
-
-
-def open_engine(bundle: Bundle, driver: ctypes.CDLL, *, use_graph: bool = True, **settings: Any) -> TrtEngine:
-    trt: Any = FakeTensorRt(driver, version=VERSION, **settings)
-    return TrtEngine(bundle, trt, "tensorrt", gpu=Gpu(library=driver), use_graph=use_graph)
-
-
-def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> tuple[np.ndarray, np.ndarray]:
-    labels = np.random.default_rng(seed).integers(0, DESERT.n_classes, (height, width)).astype(np.uint8)
-    return DESERT.colorize(labels), labels
 
 
 def test_labels_confidence_and_what_it_is(bundle: Bundle, driver: ctypes.CDLL) -> None:
@@ -85,32 +53,6 @@ def test_labels_confidence_and_what_it_is(bundle: Bundle, driver: ctypes.CDLL) -
     engine.close()
     with pytest.raises(EngineError, match="closed"):
         engine.infer(image[None])
-
-
-def test_graph_says_the_same_as_plain_launches(bundle: Bundle, driver: ctypes.CDLL) -> None:
-    recorded, plain = open_engine(bundle, driver), open_engine(bundle, driver, use_graph=False)
-    for seed in range(3):
-        image = picture(seed, 31, 47)[0]
-        for engine in (recorded, plain):
-            engine.infer_image(image)
-        a, b = recorded.infer_image(image), plain.infer_image(image)
-        np.testing.assert_array_equal(a.labels_BHW, b.labels_BHW)
-        np.testing.assert_array_equal(a.confidence_BHW, b.confidence_BHW)
-    assert (recorded.graphs, plain.graphs) == (("pixels", "image"), ())
-    recorded.close()
-    plain.close()
-
-
-def test_work_that_cannot_be_recorded_is_launched_piece_by_piece(
-    bundle: Bundle, driver: ctypes.CDLL, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    engine = open_engine(bundle, driver, capturable=False)
-    image, labels = picture(4)
-    np.testing.assert_array_equal(engine.infer(image[None]).labels_BHW[0], labels)
-    assert engine.graphs == ()
-    assert sum("cannot be recorded" in message for message in caplog.messages) == 1
-    engine.close()
 
 
 def test_letterbox_on_the_gpu_is_the_letterbox_of_the_host(bundle: Bundle, driver: ctypes.CDLL) -> None:
@@ -147,31 +89,7 @@ def test_segmenter_leaves_the_letterbox_to_it(
         np.testing.assert_array_equal(found.confidence_HW, expected.confidence_HW)
         assert found.mean_confidence == pytest.approx(expected.mean_confidence)
     assert ours.timings_ms["letterbox"] == 0
-    assert "image" in engine.graphs
-    engine.close()
-
-
-def test_no_memory_is_taken_for_a_frame(bundle: Bundle, driver: ctypes.CDLL) -> None:
-    engine = open_engine(bundle, driver)
-    images = [picture(seed, 31, 47)[0] for seed in range(4)]
-    engine.infer_image(images[0])
-    outputs = engine.infer(picture()[0][None])
-    before = driver.fake_allocations()
-    for image in images:
-        assert engine.infer_image(image) is outputs
-        assert engine.infer(bundle.letterbox.apply(image)[None]) is outputs
-    assert driver.fake_allocations() == before
-    engine.close()
-
-
-def test_any_thread_may_call_it(bundle: Bundle, driver: ctypes.CDLL) -> None:
-    engine = open_engine(bundle, driver)
-    image, labels = picture(6)
-    found = []
-    thread = threading.Thread(target=lambda: found.append(engine.infer(image[None]).labels_BHW.copy()))
-    thread.start()
-    thread.join()
-    np.testing.assert_array_equal(found[0][0], labels)
+    assert any(name.startswith("image ") for name in engine.graphs)
     engine.close()
 
 
@@ -201,28 +119,6 @@ def test_logits_that_are_not_finite_show_whatever_the_graph_says(tmp_path: Path,
     assert np.isfinite(engine.infer(np.minimum(image, 254)[None]).mean_confidence_B).all()
     image[3, 4, 1] = 255
     assert np.isnan(engine.infer(image[None]).mean_confidence_B).all()
-    engine.close()
-
-
-@pytest.mark.parametrize("missing", range(12))
-def test_a_gpu_without_room_is_left_as_it_was(bundle: Bundle, driver: ctypes.CDLL, missing: int) -> None:
-    engine = open_engine(bundle, driver, scratch=4096)
-    needed = driver.fake_used()
-    engine.close()
-    driver.fake_reset(needed * missing // 12)
-    with pytest.raises(GpuMemoryError, match=r"MiB were asked for, \d+ MiB of \d+ MiB are free"):
-        open_engine(bundle, driver, scratch=4096)
-    assert driver.fake_used() == 0
-
-
-def test_run_time_that_fails(bundle: Bundle, driver: ctypes.CDLL) -> None:
-    engine = open_engine(bundle, driver, capturable=False)
-    engine._trt.failing = True
-    with pytest.raises(
-        EngineError, match=r"tensorrt 10\.3\.0 failed: IExecutionContext::enqueueV3"
-    ) as caught:
-        engine.infer(picture()[0][None])
-    assert "load the engine again" in caught.value.mend
     engine.close()
 
 

@@ -75,8 +75,9 @@ def build_plan(
     network = create_network(trt, builder)
     parser = parse(trt, network, logger, graph, book, called=called, where=where)
     check_network(trt, network, graph, shape, where=where)
-    config = _configure(trt, builder, graph.precision, tools)
-    cache = _load_timing_cache(config, timing_cache)
+    config = builder.create_builder_config()
+    configure(trt, config, graph.precision, tools)
+    cache = None if timing_cache is None else load_timing_cache(config, timing_cache)
     tools.report("choosing kernels")
     serialized = builder.build_serialized_network(network, config)
     del parser
@@ -132,9 +133,8 @@ def save_timing_cache(config: Any, file: Path) -> None:
         return
 
 
-def _load_timing_cache(config: Any, file: Path | None) -> Any:
-    if file is None:
-        return None
+def load_timing_cache(config: Any, file: Path) -> Any:
+    """Give a builder what was measured before; None where this run time keeps nothing."""
     data = b""
     if file.is_file():
         try:
@@ -149,9 +149,16 @@ def _load_timing_cache(config: Any, file: Path | None) -> Any:
     return None
 
 
-def _configure(trt: ModuleType, builder: Any, precision: str, tools: BuildTools) -> Any:
+def configure(trt: ModuleType, config: Any, precision: str, tools: BuildTools) -> None:
+    """What every build needs, whoever made the network.
+
+    Args:
+        trt: ``tensorrt`` or ``tensorrt_rtx``.
+        config: The builder's; changed in place.
+        precision: ``fp16`` or ``fp32``.
+        tools: For progress and interruption.
+    """
     module: Any = trt
-    config = builder.create_builder_config()
     # Names of layers alone would not say in what type they compute.
     config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
     flags = module.BuilderFlag
@@ -160,9 +167,11 @@ def _configure(trt: ModuleType, builder: Any, precision: str, tools: BuildTools)
     if hasattr(flags, "STRICT_NANS"):
         # Else x − x may become 0 and a NaN goes unseen.
         config.set_flag(flags.STRICT_NANS)
+    if hasattr(flags, "REQUIRE_USER_ALLOCATION"):
+        # TensorRT for RTX: all memory is taken with the context, so that a frame can be recorded as a CUDA graph.
+        config.set_flag(flags.REQUIRE_USER_ALLOCATION)
     if hasattr(module, "IProgressMonitor"):
         config.progress_monitor = make_monitor(trt, tools)
-    return config
 
 
 def make_monitor(trt: ModuleType, tools: BuildTools) -> Any:

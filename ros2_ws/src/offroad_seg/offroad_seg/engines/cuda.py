@@ -68,6 +68,11 @@ class Gpu:
         """Make the context current in this thread: needed once in each thread that calls CUDA."""
         self.driver.call("cuCtxSetCurrent", self._context)
 
+    def settle(self) -> None:
+        """Wait until nothing runs on it any more, before memory is freed; a GPU that failed does not matter then."""
+        self.driver.give_back("cuCtxSetCurrent", self._context)
+        self.driver.give_back("cuCtxSynchronize")
+
     def describe(self) -> dict[str, str]:
         """The manifest's ``gpu``."""
         return {
@@ -90,7 +95,12 @@ class Gpu:
     def close(self) -> None:
         """Give the context back; safe to call twice."""
         if self._context.value:
-            self.driver.library.cuDevicePrimaryCtxRelease_v2(self._device)
+            current = c_void_p()
+            self.driver.give_back("cuCtxGetCurrent", ctypes.byref(current))
+            if current.value == self._context.value:
+                # Giving it back does not take it from this thread, which would be left with a context that is gone.
+                self.driver.give_back("cuCtxSetCurrent", None)
+            self.driver.give_back("cuDevicePrimaryCtxRelease_v2", self._device)
             self._context = c_void_p()
 
     def _attribute(self, which: int) -> int:
@@ -120,7 +130,7 @@ class DeviceBuffer:
         """Free it; safe to call twice."""
         if self.address:
             address, self.address = self.address, 0
-            self._gpu.driver.call("cuMemFree_v2", address)
+            self._gpu.driver.give_back("cuMemFree_v2", address)
 
 
 class PinnedArray:
@@ -147,7 +157,7 @@ class PinnedArray:
         if self.address:
             address, self.address = self.address, 0
             self.array = np.empty(0, self.array.dtype)
-            self._gpu.driver.call("cuMemFreeHost", address)
+            self._gpu.driver.give_back("cuMemFreeHost", address)
 
 
 class Stream:
@@ -194,9 +204,9 @@ class Stream:
             work()
         except BaseException:
             # The stream must leave the recording, whatever became of it.
-            self._gpu.driver.library.cuStreamEndCapture(self.handle, ctypes.byref(graph))
+            self._gpu.driver.give_back("cuStreamEndCapture", self.handle, ctypes.byref(graph))
             if graph.value:
-                self._gpu.driver.library.cuGraphDestroy(graph)
+                self._gpu.driver.give_back("cuGraphDestroy", graph)
             raise
         self._gpu.driver.call("cuStreamEndCapture", self.handle, ctypes.byref(graph))
         return Graph(self._gpu, graph)
@@ -205,7 +215,7 @@ class Stream:
         """Destroy it; safe to call twice."""
         if self.handle:
             handle, self.handle = self.handle, 0
-            self._gpu.driver.call("cuStreamDestroy_v2", handle)
+            self._gpu.driver.give_back("cuStreamDestroy_v2", handle)
 
 
 class Graph:
@@ -217,7 +227,7 @@ class Graph:
         try:
             gpu.driver.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, 0)
         finally:
-            gpu.driver.call("cuGraphDestroy", graph)
+            gpu.driver.give_back("cuGraphDestroy", graph)
         self._executable: int = executable.value or 0
 
     def launch(self, stream: Stream) -> None:
@@ -228,7 +238,7 @@ class Graph:
         """Destroy it; safe to call twice."""
         if self._executable:
             executable, self._executable = self._executable, 0
-            self._gpu.driver.call("cuGraphExecDestroy", executable)
+            self._gpu.driver.give_back("cuGraphExecDestroy", executable)
 
 
 class Kernels:
@@ -273,7 +283,7 @@ class Kernels:
         if self._module:
             module, self._module = self._module, 0
             self._functions.clear()
-            self._gpu.driver.call("cuModuleUnload", module)
+            self._gpu.driver.give_back("cuModuleUnload", module)
 
 
 def why_no_gpu() -> str:

@@ -9,6 +9,7 @@ Reference: CUDA Driver API, https://docs.nvidia.com/cuda/cuda-driver-api/.
 from __future__ import annotations
 
 import ctypes
+import logging
 from contextlib import suppress
 from ctypes import c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from functools import lru_cache
@@ -20,6 +21,7 @@ from offroad_seg.errors import EngineError, GpuMemoryError
 LIBRARIES = ("libcuda.so.1", "libcuda.so")
 NO_GPU = "offroad-seg doctor says which back ends work here; nvidia-smi (on a Jetson: nvpmodel -q) shows the driver"
 _OUT_OF_MEMORY = 2
+_LOG = logging.getLogger(__name__)
 _VERSION_FILE = Path("/sys/module/nvidia/version")
 _ptr = ctypes.POINTER
 
@@ -34,6 +36,8 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "cuDevicePrimaryCtxRetain": (_ptr(c_void_p), c_int),
     "cuDevicePrimaryCtxRelease_v2": (c_int,),
     "cuCtxSetCurrent": (c_void_p,),
+    "cuCtxGetCurrent": (_ptr(c_void_p),),
+    "cuCtxSynchronize": (),
     "cuMemGetInfo_v2": (_ptr(c_size_t), _ptr(c_size_t)),
     "cuMemAlloc_v2": (_ptr(c_uint64), c_size_t),
     "cuMemFree_v2": (c_uint64,),
@@ -86,6 +90,15 @@ class Driver:
             raise out_of_memory("the GPU has no room", asked, self.memory())
         if status:
             raise EngineError(f"{name} failed: {self._text(status)}", mend=NO_GPU)
+
+    def give_back(self, name: str, *arguments: Any) -> None:
+        """Call a function that frees something, and go on whatever it answers.
+
+        After a fault of the GPU every call answers with that fault, those that free, too: what is left must be freed
+        all the same, and the fault itself was told where it happened.
+        """
+        if status := getattr(self.library, name)(*arguments):
+            _LOG.debug("%s: %s", name, self._text(status))
 
     def memory(self) -> tuple[int, int] | None:
         """Bytes that are free on the current GPU, and all; None where it does not answer."""

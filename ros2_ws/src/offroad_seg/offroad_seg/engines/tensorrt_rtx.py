@@ -35,6 +35,7 @@ class TensorRtRtxEngine(TrtEngine):
         import tensorrt_rtx
 
         self._kernels = kernel_cache(bundle)
+        self._config: Any = None
         self._cache: Any = None
         super().__init__(bundle, tensorrt_rtx, NAME, device=device)
         self._keep_kernels()
@@ -46,16 +47,18 @@ class TensorRtRtxEngine(TrtEngine):
 
     def close(self) -> None:
         """Free the GPU's memory; safe to call twice."""
-        self._cache = None
         super().close()
+        # The context used both.
+        self._config = self._cache = None
 
     def _make_context(self) -> Any:
-        config = self._engine.create_runtime_config()
+        config = self._config = self._engine.create_runtime_config()
         self._cache = config.create_runtime_cache()
         if self._cache is not None:
             if self._kernels.is_file():
                 # The run time refuses what was made by another version or for another GPU, and compiles anew.
                 self._cache.deserialize(self._kernels.read_bytes())
+                self._book.errors.clear()
             config.set_runtime_cache(self._cache)
         return self._engine.create_execution_context(config)
 

@@ -48,7 +48,7 @@ class TrtEngine:
 
     Attributes:
         info: What really runs.
-        graphs: What is recorded: ``pixels``, ``image``, both, or none where it could not be.
+        graphs: What is recorded: ``pixels``, ``image 1280×720`` for each size of image; nothing where it could not be.
 
     Raises:
         InputError: A CPU is asked for.
@@ -138,13 +138,13 @@ class TrtEngine:
         if image_HWC.dtype != np.uint8 or image_HWC.ndim != 3 or image_HWC.shape[2] != 3:
             raise ImageError(f"an image is uint8 (H, W, 3), not {image_HWC.dtype} {image_HWC.shape}")
         gpu.use()
-        if image_HWC.shape[:2] != self._letterbox.size:
-            if recorded := self._graphs.pop("image", None):
+        height, width = image_HWC.shape[:2]
+        if (height, width) != self._letterbox.size:
+            dropped = self._letterbox.set_size(height, width, self._stream)
+            if dropped is not None and (recorded := self._graphs.pop(_graph_of(*dropped), None)):
                 recorded.close()
-            height, width = image_HWC.shape[:2]
-            self._letterbox.set_size(height, width, self._stream)
         self._letterbox.stage(image_HWC)
-        self._launch("image", self._enqueue_image)
+        self._launch(_graph_of(height, width), self._enqueue_image)
         return self._finish()
 
     def inspect(self) -> str:
@@ -158,7 +158,8 @@ class TrtEngine:
         """Free the GPU's memory; safe to call twice."""
         if self._gpu is None:
             return
-        self._gpu.use()
+        # What an interrupted frame left under way still writes into this memory.
+        self._gpu.settle()
         for graph in self._graphs.values():
             graph.close()
         self._graphs.clear()
@@ -197,8 +198,10 @@ class TrtEngine:
         self._output = EngineOutput(labels, confidence, mean, arrays.get(OOD_OUTPUT))
         # Lazy loading of kernels, and what the run time compiles at first, must not fall into the first frame.
         self._pixels.array.fill(bundle.letterbox.pad_value)
-        self._launch("pixels", self._enqueue_pixels)
-        self._stream.synchronize()
+        # A recorded graph goes up to the GPU with its first launch: hence twice.
+        for _ in range(2):
+            self._launch("pixels", self._enqueue_pixels)
+            self._stream.synchronize()
 
     def _bind(self, gpu: Gpu, name: str, tensor: PlanTensor) -> None:
         buffer = self._device[name] = self._hold(DeviceBuffer(gpu, tensor.nbytes))
@@ -231,7 +234,11 @@ class TrtEngine:
         if not self._use_graph:
             return
         self._stream.synchronize()
+        # TensorRT for RTX says beforehand whether it takes memory while it runs, which cannot be recorded.
+        can_record = getattr(self._context, "is_stream_capturable", None)
         try:
+            if can_record is not None and not can_record(self._stream.handle):
+                raise EngineError("the run time says so")
             self._graphs[kind] = self._stream.capture(enqueue)
         except GpuMemoryError:
             raise
@@ -268,15 +275,23 @@ class TrtEngine:
         return self._output
 
     def _failed(self, what: str, needed: int | None = None) -> EngineError:
+        # Told once: an error that was got over must not be taken for the cause of a later one.
+        cause, asked_for = self._book.cause(), self._book.bytes_asked
+        ran_out = self._book.out_of_memory
+        self._book.errors.clear()
         memory = None if self._gpu is None else self._gpu.driver.memory()
         short = needed is not None and memory is not None and needed > memory[0]
-        if short or self._book.out_of_memory:
-            asked = self._book.bytes_asked or needed
+        if short or ran_out:
+            asked = asked_for or needed
             return out_of_memory(
                 f"{self._called} {what}: the GPU has no room", asked, memory, where=self._where
             )
         return EngineError(
-            f"{self._called} {what}: {self._book.cause()}",
+            f"{self._called} {what}: {cause}",
             where=self._where,
             mend="load the engine again; where that does not help, compile it again on this machine",
         )
+
+
+def _graph_of(height: int, width: int) -> str:
+    return f"image {width}×{height}"
