@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -109,23 +110,37 @@ def predict(model: OpenedModel, images: Sequence[Path], out: Path, options: Pred
 
 
 def name_images(images: Sequence[Path]) -> dict[str, Path]:
-    """Name of the result → image: the path below a given folder, or the file's own name, without suffix.
+    """Name of the result → image: its path below the given folder or the pattern's fixed part; of a file, its own name.
+
+    Names have no suffix.
 
     Raises:
         InputError: A path or pattern names nothing, or two images would get one name.
     """
     named: dict[str, Path] = {}
     for given in images:
+        above = _fixed_part(given)
         for path in _find(given):
-            name = (path.relative_to(given) if given.is_dir() else Path(path.name)).with_suffix("").as_posix()
+            name = path.relative_to(above).with_suffix("").as_posix()
             if name in named:
                 raise InputError(
                     f"two images would be called {name}",
                     where=f"{named[name]} and {path}",
-                    mend="predict them into two folders",
+                    mend="give the folder above them, or a quoted pattern such as 'photos/*/rgb.jpg', which keeps "
+                    "folders apart; else predict them into two folders",
                 )
             named[name] = path
     return named
+
+
+def _fixed_part(given: Path) -> Path:
+    """The folder below which results are called by their path: of a pattern, what stands before its first wildcard."""
+    if given.is_dir():
+        return given
+    if given.exists():
+        return given.parent
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), given.parent.parts)
+    return Path(*fixed)
 
 
 def _find(given: Path) -> list[Path]:

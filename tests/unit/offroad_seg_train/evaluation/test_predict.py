@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,9 +18,6 @@ from offroad_seg_train.evaluation.overlays import OverlayWriter
 from offroad_seg_train.evaluation.predict import name_images
 from offroad_seg_train.evaluation.tiles import Band
 from tests.helpers.bundles import make_color_bundle
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def picture(ontology: Ontology, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +85,7 @@ def test_huge_overlays_are_shrunk(tmp_path: Path) -> None:
         assert np.abs(drawn.astype(int) - whole).mean() < 4
 
 
-def test_names(tmp_path: Path) -> None:
+def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x.png").write_bytes(b"x")
@@ -96,6 +93,11 @@ def test_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two images would be called x"):
         name_images([tmp_path / "a", tmp_path / "b" / "x.png"])
     assert list(name_images([tmp_path / "a" / "*.png"])) == ["x"]
+    # Where every folder has a picture of one name, a pattern keeps them apart.
+    assert list(name_images([tmp_path / "*" / "x.png"])) == ["a/x", "b/x"]
+    assert list(name_images([tmp_path / "**" / "x.png"])) == ["a/x", "b/x"]
+    monkeypatch.chdir(tmp_path)
+    assert name_images([Path("*/x.png")]) == {"a/x": Path("a/x.png"), "b/x": Path("b/x.png")}
     for nothing in ("none.png", "*.jpg"):
         with pytest.raises(InputError, match="no such image"):
             name_images([tmp_path / nothing])
