@@ -13,15 +13,27 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib import resources as packages
+from importlib.util import find_spec
 from pathlib import Path
 
 KERNELS = Path("ros2_ws/src/offroad_seg/offroad_seg/engines/kernels")
 ARCHITECTURE = "compute_75"
 # PTX of this version is read by every driver since CUDA 11; the kernels use nothing newer.
 PTX_VERSION = "7.0"
-# Turing, Ampere, Orin, Ada, Hopper, Blackwell.
-TARGETS = ("sm_75", "sm_80", "sm_86", "sm_87", "sm_89", "sm_90", "sm_100", "sm_120")
+# Turing, Ampere (A100, desktop, Orin), Ada, Hopper, Blackwell (B200, B300, Thor, desktop, DGX Spark).
+TARGETS = (
+    "sm_75",
+    "sm_80",
+    "sm_86",
+    "sm_87",
+    "sm_89",
+    "sm_90",
+    "sm_100",
+    "sm_103",
+    "sm_110",
+    "sm_120",
+    "sm_121",
+)
 
 
 def nvrtc() -> ctypes.CDLL | None:
@@ -69,23 +81,30 @@ def compile_ptx(source: str) -> str:
     )
 
 
-def ptxas() -> str | None:
-    """NVIDIA's assembler, which triton brings."""
-    found = shutil.which("ptxas")
-    if found:
-        return found
-    try:
-        file = packages.files("triton") / "backends" / "nvidia" / "bin" / "ptxas"
-    except ModuleNotFoundError:
-        return None
-    return str(file) if file.is_file() else None
+def assemblers() -> list[str]:
+    """NVIDIA's assemblers, which torch and triton bring; each knows other GPUs."""
+    found = [shutil.which("ptxas")]
+    for package, inside in (("torch", "bin"), ("triton", "backends/nvidia/bin")):
+        spec = find_spec(package)
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            found += [str(file) for file in sorted((Path(root) / inside).glob("ptxas*"))]
+    return [tool for tool in found if tool is not None]
 
 
-def assemble(ptx: Path, target: str, out: Path) -> subprocess.CompletedProcess[str]:
-    """Translate PTX to machine code of a GPU."""
-    tool = ptxas()
-    assert tool is not None
-    return subprocess.run([tool, f"-arch={target}", str(ptx), "-o", str(out)], capture_output=True, text=True)
+def assemble(ptx: Path, target: str, out: Path) -> tuple[bool, str]:
+    """Translate PTX to machine code of a GPU.
+
+    Returns:
+        Whether one of the assemblers did, and what they said.
+    """
+    said = ""
+    for tool in assemblers():
+        command = [tool, f"-arch={target}", str(ptx), "-o", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode == 0:
+            return True, said
+        said += f"{tool}: {done.stderr}"
+    return False, said
 
 
 if __name__ == "__main__":

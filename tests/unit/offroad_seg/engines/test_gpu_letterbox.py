@@ -134,10 +134,16 @@ def test_ptx_is_made_from_the_source(repo_root: Path) -> None:
 
 @pytest.mark.parametrize("target", kernels.TARGETS)
 def test_ptx_can_be_translated_for_each_gpu(repo_root: Path, tmp_path: Path, target: str) -> None:
-    if kernels.ptxas() is None:
-        pytest.skip("ptxas is not installed (triton brings it)")
-    done = kernels.assemble(repo_root / kernels.KERNELS / "image.ptx", target, tmp_path / "image.cubin")
-    assert done.returncode == 0, done.stderr
+    if not kernels.assemblers():
+        pytest.skip("ptxas is not installed (torch and triton bring it)")
+    done, said = kernels.assemble(repo_root / kernels.KERNELS / "image.ptx", target, tmp_path / "image.cubin")
+    if (
+        not done
+        and re.search("is not defined for option|unknown|not supported", said)
+        and "error" not in said
+    ):
+        pytest.skip(f"no assembler here knows {target}")
+    assert done, said
     assert (tmp_path / "image.cubin").stat().st_size > 1000
 
 

@@ -57,7 +57,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "cuModuleLoadData": (_ptr(c_void_p), c_char_p),
     "cuModuleGetFunction": (_ptr(c_void_p), c_void_p, c_char_p),
     "cuModuleUnload": (c_void_p,),
-    "cuLaunchKernel": (c_void_p, *([c_uint] * 7), c_void_p, _ptr(c_void_p), c_void_p),
+    "cuLaunchKernel": (c_void_p, *([c_uint] * 7), c_void_p, _ptr(c_void_p), _ptr(c_void_p)),
     "cuGetErrorName": (c_int, _ptr(c_char_p)),
     "cuGetErrorString": (c_int, _ptr(c_char_p)),
 }
