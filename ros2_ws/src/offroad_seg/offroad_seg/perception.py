@@ -151,7 +151,8 @@ class PerceptionPipeline:
         if self.cloud is None or frame.camera is None:
             return None
         camera = frame.camera.scaled(*segmentation.labels_HW.shape)
-        return self.cloud.points(segmentation, camera, base_T_camera, odom_T_base, self._up_3)
+        network = segmentation.network if isinstance(segmentation, NetworkSegmentation) else None
+        return self.cloud.points(segmentation, camera, base_T_camera, odom_T_base, self._up_3, network)
 
     def reset(self) -> None:
         """Forget the past: after the clock jumped back, or when another log begins."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -108,3 +109,38 @@ def test_a_tilted_vehicle_is_levelled():
 def test_a_camera_of_another_size_is_refused():
     with pytest.raises(CameraError, match="320×180"):
         cloud().points(segmentation_of(np.zeros((90, 160), np.uint8)), CAMERAS[0], MOUNT)
+
+
+@pytest.mark.parametrize("size", [(48, 97), (180, 320), (333, 250)], ids=["smaller", "same", "larger"])
+@pytest.mark.parametrize("camera", CAMERAS, ids=["pinhole", "distorted", "fisheye"])
+def test_the_networks_own_pixels_give_the_same_cloud(camera, size):
+    rng = np.random.default_rng(3)
+    coarse = rng.choice(np.array([TRACK, TRACK, TRACK, ROCK, SKY, UNLABELLED], np.uint8), (9, 16))
+    small = segmentation_of(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_NEAREST))
+    small.confidence_HW[:] = rng.choice(np.array([20, 220, 220, 220], np.uint8), size)
+    large = segmentation_of(np.empty((camera.height, camera.width), np.uint8))
+    for source, target in ((small.labels_HW, large.labels_HW), (small.confidence_HW, large.confidence_HW)):
+        cv2.resize(source, target.shape[::-1], dst=target, interpolation=cv2.INTER_NEAREST_EXACT)
+    from_large = cloud().points(large, camera, MOUNT, POSE).copy()
+    from_small = cloud().points(large, camera, MOUNT, POSE, network=small)
+    assert np.isfinite(from_large["z"]).sum() > 1000
+    for name in POINT.names:
+        np.testing.assert_array_equal(from_small[name], from_large[name])
+
+
+def test_of_the_image_before_nothing_is_left():
+    camera = CAMERAS[0]
+    labels = np.full((180, 320), TRACK, np.uint8)
+    labels[:, 100:140] = ROCK
+    labels[120:, 100:140] = TRACK
+    kept, fresh = cloud(), cloud()
+    kept.points(segmentation_of(labels), camera, MOUNT)
+    after = segmentation_of(np.where(np.arange(320) < 200, TRACK, SKY).astype(np.uint8)[None].repeat(180, 0))
+    after.labels_HW[:60] = SKY
+    up = camera_mount(0.2, 0.05, 1.3, 0.0, -0.1, 0.0)
+    for mount in (up, MOUNT):
+        again, expected = kept.points(after, camera, mount), fresh.points(after, camera, mount)
+        for name in POINT.names:
+            np.testing.assert_array_equal(again[name], expected[name])
+    assert np.isnan(again["z"][:60]).all()
+    assert np.isfinite(again["z"][-1, :200]).all()

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kept scratch memory, so that a frame allocates nothing large."""
+"""Kept memory, so that a frame allocates nothing large."""
 
 from __future__ import annotations
 
+import array
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,3 +32,9 @@ class Scratch:
             flat = np.empty(size, dtype)
             self._flat[name] = flat
         return flat[:size].reshape(shape)
+
+
+def message_array(shape: tuple[int, ...], dtype: Any = np.uint8) -> NDArray[Any]:
+    """Zeros in the memory of an ``array.array`` of bytes: a ROS message takes that as it is, without a copy."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    return np.frombuffer(array.array("B", bytes(size)), dtype).reshape(shape)

@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
-import array
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from offroad_seg.errors import CameraError
+from offroad_seg.mapping.buffers import Scratch, message_array
 from offroad_seg.mapping.level import ground_view
+from offroad_seg.spread import Spread
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.camera import CameraModel
+    from offroad_seg.mapping.level import GroundView
     from offroad_seg.ontology import Ontology
     from offroad_seg.transforms import Transform
     from offroad_seg.types import Segmentation
@@ -35,10 +38,11 @@ POINT = np.dtype(
 )
 """A point: x, y, z in metres in the optical frame (REP-103: z forward), class id, confidence 0–255."""
 
-_BLOCK_ROWS = 16
-"""Rows that are worked on at once, so that they stay in the processor's cache from step to step."""
+_BAND_PIXELS = 40_000
+"""What is worked on at once stays in the processor's cache from step to step."""
 _SIDE_ROWS, _SIDE_COLUMNS = 3, 2
 _GROUND, _STANDING = 1, 2
+_MARGIN = 1.001  # for float32
 
 
 class GroundCloud:
@@ -68,6 +72,11 @@ class GroundCloud:
         self._ground_height = ground_height
         self._camera: CameraModel | None = None
         self._x_HW = self._y_HW = self._square_HW = np.empty((0, 0), np.float32)
+        self._band_rows = 1
+        self._corners_B43 = np.empty((0, 4, 3))
+        self._nothing_HW = np.empty((0, 0), np.float32)
+        self._spread = Spread((1, 1), (1, 1))
+        self._scratch = Scratch()
         self._points_HW: NDArray[Any] = np.empty((0, 0), POINT)
 
     def points(
@@ -77,6 +86,7 @@ class GroundCloud:
         base_T_camera: Transform,
         odom_T_base: Transform | None = None,
         ground_up_3: NDArray[np.float64] | None = None,
+        network: Segmentation | None = None,
     ) -> NDArray[Any]:
         """The cloud of one image, ``POINT`` (H, W), aligned with its labels; a kept buffer, until the next call.
 
@@ -86,33 +96,53 @@ class GroundCloud:
             base_T_camera: Pose of the optical frame in the base frame.
             odom_T_base: Pose of the base, for its attitude; None is a vehicle that stands level.
             ground_up_3: The ground's normal, as for ``Projector.project``.
+            network: What labels and confidence were spread from, where there is such a thing: it says the same in
+                fewer pixels.
 
         Raises:
             CameraError: The camera does not fit the labels.
             TransformError: The pose leaves no ground to look at.
         """
-        labels_HW, confidence_HW = segmentation.labels_HW, segmentation.confidence_HW
-        if labels_HW.shape != (camera.height, camera.width):
+        height, width = segmentation.labels_HW.shape
+        if (height, width) != (camera.height, camera.width):
             raise CameraError(
-                f"the camera is {camera.width}×{camera.height}, the labels {labels_HW.shape[1]}×{labels_HW.shape[0]}",
+                f"the camera is {camera.width}×{camera.height}, the labels {width}×{height}",
                 mend="use the CameraInfo of the image that was segmented",
             )
         view = ground_view(
             base_T_camera, odom_T_base, ground_height=self._ground_height, ground_up_3=ground_up_3
         )
         self._prepare(camera)
-        # The plane in the optical frame: normal · p = drop.
-        normal_3 = view.camera_R_grid @ np.array([-view.slope_x, -view.slope_y, 1.0])
-        up_3 = view.camera_R_grid[:, 2]
-        kind_HW, ground_HW = self._masks(labels_HW, confidence_HW)
-        for top in range(0, camera.height, _BLOCK_ROWS):
-            rows = slice(top, min(top + _BLOCK_ROWS, camera.height))
-            planes = self._meet(rows, ground_HW[rows], normal_3, up_3, view.drop)
-            self._write(rows, planes, labels_HW[rows], confidence_HW[rows])
+        said = network or segmentation
+        if self._spread.source != said.labels_HW.shape or self._spread.target != (height, width):
+            self._spread = Spread(said.labels_HW.shape, (height, width))
+        spread = self._spread
+        kind_hw, ground_hw, sure_hw = self._masks(said)
+        drop_hW = spread.across(np.asarray(cv2.LUT(ground_hw, _ground_only(view.drop)), np.float32))
+        zero = np.zeros_like(kind_hw)
+        said_hw4 = cv2.merge([said.labels_HW, said.confidence_HW, zero, zero])
+        said_hW = spread.across(said_hw4.view(np.float32).reshape(kind_hw.shape))
+        has_ground_H = np.take(ground_hw.any(axis=1), spread.rows_H)
+        plane = _Plane.of(view)
+        some_B, all_B = self._in_range(view, plane)
+        flat_HW4 = self._points_HW.view(np.float32).reshape(height, width, 4)
+        get = self._scratch.get
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for band, top in enumerate(range(0, height, self._band_rows)):
+                rows = slice(top, min(top + self._band_rows, height))
+                shape = (rows.stop - top, width)
+                xyz = (self._nothing_HW[: shape[0]],) * 3
+                if some_B[band] and has_ground_H[rows].any():
+                    drop = spread.down(drop_hW, get("drop", shape), top)
+                    xyz = self._meet(rows, drop, plane, everywhere=bool(all_B[band]))
+                # Label and confidence are four bytes behind three numbers.
+                cv2.merge([*xyz, spread.down(said_hW, get("said", shape), top)], flat_HW4[rows])
         # A foot gets the point of the ground below: its own ray passes over the thing's base.
-        flat_N4 = self._points_HW.view(np.float32).reshape(-1, 4)
-        feet_N = _feet(kind_HW, ground_HW, confidence_HW >= self._min_confidence)
-        flat_N4[feet_N, :3] = flat_N4[feet_N + camera.width, :3]
+        flat_N4 = flat_HW4.reshape(-1, 4)
+        feet_N = _feet(kind_hw == _STANDING, ground_hw, sure_hw, spread)
+        foot_N4 = np.take(flat_N4, feet_N, axis=0)
+        foot_N4[:, :3] = np.take(flat_N4, feet_N + width, axis=0)[:, :3]
+        flat_N4[feet_N] = foot_N4
         return self._points_HW
 
     def _prepare(self, camera: CameraModel) -> None:
@@ -125,67 +155,143 @@ class GroundCloud:
             flat_2N = (rays_N3[:, :2] / rays_N3[:, 2:]).T.astype(np.float32)
             self._x_HW, self._y_HW = (np.ascontiguousarray(each).reshape(height, width) for each in flat_2N)
             self._square_HW = self._x_HW**2 + self._y_HW**2 + np.float32(1.0)
-        # An array.array: a message takes it as it is, without a copy.
-        data = array.array("B", bytes(height * width * POINT.itemsize))
-        self._points_HW = np.frombuffer(data, POINT).reshape(height, width)
+        self._band_rows = max(1, _BAND_PIXELS // width)
+        tops = range(0, height, self._band_rows)
+        self._nothing_HW = np.full((self._band_rows, width), np.nan, np.float32)
+        self._corners_B43 = np.array([self._corners(slice(top, top + self._band_rows)) for top in tops])
+        self._points_HW = message_array((height, width), POINT)
         self._camera = camera
 
-    def _masks(self, labels_HW: U8, confidence_HW: U8) -> tuple[U8, U8]:
-        """What pixels show (``_GROUND``, ``_STANDING``), and, not 0, where it is ground that can be believed."""
-        kind_HW = cv2.LUT(labels_HW, self._kind_256)
-        sure_HW = cv2.compare(confidence_HW, self._min_confidence, cv2.CMP_GE)
-        ground_HW = cv2.bitwise_and(kind_HW, cv2.bitwise_and(sure_HW, _GROUND))
-        return np.asarray(kind_HW, np.uint8), np.asarray(ground_HW, np.uint8)
-
-    def _meet(
-        self, rows: slice, ground_HW: U8, normal_3: NDArray[Any], up_3: NDArray[Any], drop: float
-    ) -> tuple[F32, F32, F32] | None:
-        """x, y, z where the rays of some rows meet the plane on ground; NaN elsewhere, None if nowhere."""
-        if not ground_HW.any():
-            return None
+    def _corners(self, rows: slice) -> list[tuple[float, float, float]]:
+        """What holds the directions (x, y, 1) of some rows: a rectangle's four corners; NaN where there is none."""
         x, y = self._x_HW[rows], self._y_HW[rows]
-        along = cv2.addWeighted(x, float(normal_3[0]), y, float(normal_3[1]), float(normal_3[2]))
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            depth = np.float32(drop) / along
+        seen = np.isfinite(x) & np.isfinite(y)
+        if not seen.any():
+            return [(np.nan, np.nan, np.nan)] * 4
+        sides = [(float(values[seen].min()), float(values[seen].max())) for values in (x, y)]
+        return [(u, v, 1.0) for u in sides[0] for v in sides[1]]
+
+    def _in_range(self, view: GroundView, plane: _Plane) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """For each band of rows: whether any, and whether every pixel of it can meet the plane within range.
+
+        Both err on the safe side: "any" is true too often, "every" too seldom.
+        """
+        x, y = self._corners_B43[..., 0], self._corners_B43[..., 1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            fall_B4 = -(self._corners_B43 @ np.array(plane.normal_3))
+            least, most = fall_B4.min(axis=1), fall_B4.max(axis=1)
+            longest = (x**2 + y**2).max(axis=1) + 1.0
+            nearest_x = np.maximum(0.0, np.maximum(x.min(axis=1), -x.max(axis=1)))
+            nearest_y = np.maximum(0.0, np.maximum(y.min(axis=1), -y.max(axis=1)))
+            shortest = nearest_x**2 + nearest_y**2 + 1.0
+            # Along the sight ray: at most as far as the range along the ground and the height there allow.
+            height = -view.drop + math.hypot(view.slope_x, view.slope_y) * self._max_range
+            reach_2 = (self._max_range**2 + height**2) * _MARGIN
+            some_B = (most > 0) & (shortest * (view.drop / most) ** 2 <= reach_2)
+            all_B = (least > 0) & (longest * (view.drop / least) ** 2 * _MARGIN <= self._max_range**2)
+        return some_B, all_B
+
+    def _masks(self, said: Segmentation) -> tuple[U8, U8, NDArray[np.bool_]]:
+        """What pixels show (``_GROUND``, ``_STANDING``); 1 where it is ground that can be believed; what can be."""
+        kind = np.asarray(cv2.LUT(said.labels_HW, self._kind_256), np.uint8)
+        sure = np.greater_equal(said.confidence_HW, self._min_confidence)
+        ground = np.multiply(kind == _GROUND, sure.view(np.uint8))
+        return kind, ground, sure
+
+    def _meet(self, rows: slice, drop: F32, plane: _Plane, *, everywhere: bool) -> tuple[F32, F32, F32]:
+        """x, y, z where the rays of some rows meet the plane on ground; NaN elsewhere.
+
+        Args:
+            rows: Of the image.
+            drop: Of these rows, NaN where there is no ground; used up.
+            plane: The ground.
+            everywhere: They are in range.
+        """
+        get = self._scratch.get
+        x, y = self._x_HW[rows], self._y_HW[rows]
+        along = cv2.addWeighted(
+            x, plane.normal_3[0], y, plane.normal_3[1], plane.normal_3[2], dst=get("along", drop.shape)
+        )
+        depth = np.divide(drop, along, out=drop)
+        if not everywhere:
             # Along the ground: what of the ray is not vertical.
-            rise = cv2.addWeighted(x, float(up_3[0]), y, float(up_3[1]), float(up_3[2]))
+            rise = cv2.addWeighted(
+                x, plane.up_3[0], y, plane.up_3[1], plane.up_3[2], dst=get("x", drop.shape)
+            )
             np.multiply(rise, rise, out=rise)
             np.subtract(self._square_HW[rows], rise, out=rise)
             np.multiply(rise, depth, out=rise)
             np.multiply(rise, depth, out=rise)
-            good = (rise <= np.float32(self._max_range**2)) & (depth > 0) & (ground_HW != 0)
-            if not good.any():
-                return None
+            good = np.less_equal(rise, np.float32(self._max_range**2), out=get("good", drop.shape, np.bool_))
+            good &= depth > 0
             np.copyto(depth, np.float32(np.nan), where=~good)
-            return x * depth, y * depth, depth
-
-    def _write(
-        self, rows: slice, planes: tuple[F32, F32, F32] | None, labels_HW: U8, confidence_HW: U8
-    ) -> None:
-        """Into the points: three numbers, the label and the confidence."""
-        shape = labels_HW.shape
-        if planes is None:
-            nothing = np.full(shape, np.nan, np.float32)
-            planes = (nothing, nothing, nothing)
-        zero = np.zeros(shape, np.uint8)
-        said = cv2.merge([labels_HW, confidence_HW, zero, zero]).view(np.float32).reshape(shape)
-        cv2.merge([*planes, said], self._points_HW[rows].view(np.float32).reshape(*shape, 4))
+        return (
+            np.multiply(x, depth, out=get("x", drop.shape)),
+            np.multiply(y, depth, out=along),
+            depth,
+        )
 
 
-def _feet(kind_HW: U8, ground_HW: U8, sure_HW: NDArray[np.bool_]) -> NDArray[np.intp]:
+@dataclass(frozen=True)
+class _Plane:
+    """The ground in the optical frame: normal · p = drop.
+
+    Attributes:
+        normal_3: Its normal, of vertical part 1.
+        up_3: The vertical.
+    """
+
+    normal_3: list[float]
+    up_3: list[float]
+
+    @classmethod
+    def of(cls, view: GroundView) -> _Plane:
+        normal_3 = view.camera_R_grid @ np.array([-view.slope_x, -view.slope_y, 1.0])
+        return cls(normal_3.tolist(), view.camera_R_grid[:, 2].tolist())
+
+
+def _ground_only(drop: float) -> F32:
+    """Of a mask's values, 0 and 1: NaN and the number."""
+    table_256 = np.full(256, drop, np.float32)
+    table_256[0] = np.nan
+    return table_256
+
+
+def _feet(
+    standing_hw: NDArray[np.bool_], ground_hw: U8, sure_hw: NDArray[np.bool_], spread: Spread
+) -> NDArray[np.intp]:
     """The feet of what stands, as places in the flat image: its lowest pixels, above ground that can be believed.
 
     The sides of a thing, which leans outwards in the image, are none: beside such a pixel the thing goes on below, and
     the ground that is seen past it is far behind.
+
+    Args:
+        standing_hw: Where something stands, as the network said it.
+        ground_hw: Not 0 where there is ground that can be believed.
+        sure_hw: Which pixels can be believed.
+        spread: To the image's size, at which the feet are looked for.
     """
-    height, width = kind_HW.shape
-    standing_HW = kind_HW == _STANDING
-    feet = np.flatnonzero(standing_HW[:-1] & (ground_HW[1:] != 0) & sure_HW[:-1])
-    rows, columns = np.divmod(feet, width)
-    keep = np.ones(len(feet), np.bool_)
-    below = np.minimum(rows + _SIDE_ROWS, height - 1)
-    for step in range(1, _SIDE_COLUMNS + 1):
-        for aside in (columns - step, columns + step):
-            inside = (rows + _SIDE_ROWS < height) & (aside >= 0) & (aside < width)
-            keep &= ~(inside & standing_HW[below, np.clip(aside, 0, width - 1)])
-    return np.asarray(feet[keep])
+    width = spread.target[1]
+    rows_H, columns_W = spread.rows_H, spread.columns_W
+    # Rows of the image below which another row of the source begins.
+    last = np.flatnonzero(rows_H[1:] != rows_H[:-1])
+    above = np.take(standing_hw & sure_hw, rows_H[last], axis=0)
+    edge = np.flatnonzero(above & np.take(ground_hw, rows_H[last + 1], axis=0).view(np.bool_))
+    at, edge_columns = np.divmod(edge, standing_hw.shape[1])
+    first = np.searchsorted(columns_W, np.arange(standing_hw.shape[1] + 1))
+    counts = np.diff(first)[edge_columns]
+    rows = np.repeat(last[at], counts)
+    starts = np.repeat(first[edge_columns] - np.cumsum(counts) + counts, counts)
+    columns = starts + np.arange(rows.size)
+    # Outside the image nothing stands: one more row and column of the source say so.
+    h, w = standing_hw.shape
+    stands = np.zeros((h + 1, w + 1), np.bool_)
+    stands[:h, :w] = standing_hw
+    row_starts = np.append(rows_H, [h] * _SIDE_ROWS) * (w + 1)
+    source_columns = np.pad(columns_W, _SIDE_COLUMNS, constant_values=w)
+    below = np.take(row_starts, rows + _SIDE_ROWS)
+    goes_on = np.zeros(rows.size, np.bool_)
+    for aside in range(2 * _SIDE_COLUMNS + 1):
+        if aside != _SIDE_COLUMNS:
+            goes_on |= np.take(stands, below + np.take(source_columns, columns + aside))
+    return np.asarray((rows * width + columns)[~goes_on])
