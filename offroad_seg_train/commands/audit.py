@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     options = AuditOptions(
         data=args.data, val=tuple(args.val), ontology=args.ontology, layout=args.layout, workers=args.workers
     )
+    resources.keep_sources(args.out, options.data, *options.val)
     with resources.replacing_folder(args.out, overwrite=args.overwrite) as folder:
         audit = run_audit(options)
         resources.write_text(folder / "audit.json", to_text(audit))

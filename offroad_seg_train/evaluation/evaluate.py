@@ -13,7 +13,7 @@ import numpy as np
 from offroad_seg.errors import InputError
 from offroad_seg.metrics import SegmentationMetrics
 from offroad_seg.progress import progress
-from offroad_seg.resources import replacing_folder, write_text
+from offroad_seg.resources import keep_sources, replacing_folder, write_text
 from offroad_seg_train.data.dataset import read_pair
 from offroad_seg_train.evaluation.frames import FrameScore, choose_frames
 from offroad_seg_train.evaluation.gallery import Worst
@@ -70,6 +70,7 @@ def evaluate(model: OpenedModel, out: Path, options: EvaluateOptions) -> dict[st
             where=str(model.path),
             mend="give the checkpoint; `offroad-seg export --calibrate DATA` puts the temperature into the bundle",
         )
+    keep_sources(out, options.source.root, model.path)
     frames = choose_frames(options.source, model.ontology, model.recipe, where=str(model.path))
     labeller = Labeller(model, options.label)
     with replacing_folder(out, overwrite=options.overwrite) as folder:

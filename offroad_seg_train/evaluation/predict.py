@@ -16,7 +16,7 @@ import numpy as np
 from offroad_seg.compile.images import list_images, read_image
 from offroad_seg.errors import EngineError, ImageError, InputError, OffroadSegError
 from offroad_seg.progress import progress
-from offroad_seg.resources import replacing_folder
+from offroad_seg.resources import keep_sources, replacing_folder
 from offroad_seg_train.data.image_sources import ArraySource, open_source
 from offroad_seg_train.data.reading import needs_16_bit
 from offroad_seg_train.evaluation.labelling import Labeller, LabelOptions
@@ -94,6 +94,7 @@ def predict(model: OpenedModel, images: Sequence[Path], out: Path, options: Pred
             mend=f"some of {', '.join(RESULTS)}",
         )
     named = name_images(images)
+    keep_sources(out, model.path, *named.values())
     labeller = Labeller(model, options.label)
     failed: dict[str, str] = {}
     with replacing_folder(out, overwrite=options.overwrite) as folder:

@@ -90,6 +90,8 @@ class ExportOptions:
 def export_checkpoint(checkpoint: Path, out: Path, options: ExportOptions) -> Bundle:
     """Export a checkpoint file. See ``export_model``."""
     resources.check_output(out, overwrite=options.overwrite)
+    calibrate = options.calibrate and options.calibrate.root
+    resources.keep_sources(out, checkpoint, options.images, calibrate)
     return export_model(load_checkpoint(checkpoint), out, options)
 
 

@@ -125,6 +125,13 @@ class TrainConfig:
         Monitor(self.monitor)
         self._check_epochs()
 
+    @property
+    def sources(self) -> list[str | None]:
+        """Files and folders that the run reads; None for what it does not use."""
+        weights = self.model.backbone_weights
+        file = None if weights in ("timm", "none") else weights
+        return [self.data.root, self.data.val_root, self.init_from, file]
+
     def _check_epochs(self) -> None:
         if self.phases and sum(phase.epochs for phase in self.phases) != self.epochs:
             parts = " + ".join(str(phase.epochs) for phase in self.phases)

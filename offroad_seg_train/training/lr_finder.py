@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from offroad_seg.errors import InputError, OffroadSegError
 from offroad_seg.progress import progress
-from offroad_seg.resources import check_output, prepare_output, replacing_file, write_text
+from offroad_seg.resources import check_output, keep_sources, prepare_output, replacing_file, write_text
 from offroad_seg_train.training.hardware import choose_hardware
 from offroad_seg_train.training.ingredients import gather
 from offroad_seg_train.training.network import build_network
@@ -101,6 +101,7 @@ def find_rate(
     if config.devices != 1 or config.nodes != 1:
         raise InputError("the search runs on one device", where="devices, nodes", mend="devices=1 nodes=1")
     check_output(out, overwrite=overwrite)
+    keep_sources(out, *config.sources)
     rates, losses = _raise_rate(config, np.geomspace(lowest, highest, steps), show=show)
     found = judge(rates, losses)
     prepare_output(out, overwrite=overwrite)

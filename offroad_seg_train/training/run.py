@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from offroad_seg.resources import check_output, prepare_output, write_text
+from offroad_seg.resources import check_output, keep_sources, prepare_output, write_text
 from offroad_seg_train.checkpoint import network_state, read_checkpoint
 from offroad_seg_train.training.checkpoint_files import CheckpointFiles
 from offroad_seg_train.training.ema import EmaWeights
@@ -100,6 +100,7 @@ def train(
     progress = find_progress(config, run) if resume else Progress()
     if not resume and hardware.is_first:
         check_output(run, overwrite=overwrite)
+        keep_sources(run, *config.sources)
     lightning.seed_everything(config.seed, verbose=False)
 
     require_trackers(config.loggers)

@@ -24,7 +24,7 @@ import lightning.pytorch as lightning
 import yaml
 
 from offroad_seg.errors import DataError, InputError, OffroadSegError, OntologyError
-from offroad_seg.resources import check_output, prepare_output, write_text
+from offroad_seg.resources import check_output, keep_sources, prepare_output, write_text
 from offroad_seg_train.data.layouts import find_layout
 from offroad_seg_train.training.monitor import Monitor
 from offroad_seg_train.training.recipe import dump, override
@@ -127,6 +127,7 @@ def sweep(
         _check_same(out, record)
     else:
         check_output(out, overwrite=overwrite)
+        keep_sources(out, *base.sources)
         prepare_output(out, overwrite=overwrite)
         write_text(out / "sweep.yaml", yaml.safe_dump(_plain(record), sort_keys=False, allow_unicode=True))
     monitor = Monitor(base.monitor)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import InputError
+from offroad_seg.resources import keep_sources
 from offroad_seg_train.data.prepare.archives import DEFAULT_LIMIT, check_archive
 from offroad_seg_train.data.splits import BLOCK, MODES
 from offroad_seg_train.data.tiling import tile_grid
@@ -92,12 +93,8 @@ class PrepareOptions:
             )
         out = self.out.resolve()
         for source in self.sources:
-            place = source.resolve()
-            if place == out or out in place.parents:
-                raise InputError(
-                    "the results would replace their source", where=str(self.out), mend="another --out"
-                )
-            if source.is_dir() and place in out.parents:
+            keep_sources(self.out, source)
+            if source.is_dir() and source.resolve() in out.parents:
                 raise InputError(
                     "the results would lie inside their source, and be read as data the next time",
                     where=str(self.out),

@@ -83,3 +83,15 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert path.read_text() == "first"
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_folder_that_holds_its_own_source_is_never_replaced(tmp_path):
+    data = tmp_path / "data" / "images"
+    data.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(data)
+    for out in (data, tmp_path / "data", tmp_path, tmp_path / "link", data / ".." / "images"):
+        with pytest.raises(InputError, match="would replace their source") as caught:
+            resources.keep_sources(out, None, str(data))
+        assert str(data) in caught.value.where
+    resources.keep_sources(data / "results", data)
+    resources.keep_sources(tmp_path / "data2", data)

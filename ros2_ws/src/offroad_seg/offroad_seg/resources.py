@@ -69,6 +69,23 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         )
 
 
+def keep_sources(path: Path, *sources: Path | str | None) -> None:
+    """Refuse an output folder that is, or holds, what its content is made from: replacing it would delete that.
+
+    Raises:
+        InputError: A source lies in ``path``. None stands for a source that is not used.
+    """
+    resolved = path.resolve()
+    for source in sources:
+        place = None if source is None else Path(source).resolve()
+        if place is not None and (place == resolved or resolved in place.parents):
+            raise InputError(
+                "the results would replace their source",
+                where=f"{path} is or holds {source}",
+                mend="give another folder for the results",
+            )
+
+
 def prepare_output(path: Path, *, overwrite: bool) -> Path:
     """Check an output folder as ``check_output`` and make it; with ``overwrite`` it is emptied.
 
