@@ -64,8 +64,6 @@ def _run(args: argparse.Namespace) -> int:
         )
     if args.via_ros and args.resume:
         raise InputError("--resume goes without --via-ros: what the node has fused is not kept")
-    if args.via_ros and (len(args.topic) > 1 or any(_is_file(word) for word in args.camera_info)):
-        raise InputError("--via-ros plays one camera, with the bag's own camera_info", where="--topic")
     if is_fleet(args):
         return run_fleet(args)
     args.bag = args.bag[0]
@@ -157,10 +155,6 @@ def _via_ros(
         replay.extra = node.extra
         with shown(server, opened, None) as show, second_bundle(args, opened, replay) as beside:
             return replay.run(lambda items: beside(show(node.perceive(items)), None))
-
-
-def _is_file(word: str) -> bool:
-    return Path(word).suffix in (".yaml", ".yml")
 
 
 def _summary(metrics: dict[str, Any], out: Path) -> str:

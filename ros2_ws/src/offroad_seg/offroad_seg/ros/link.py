@@ -13,11 +13,13 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from offroad_seg.errors import EngineError
 from offroad_seg.ros.messages import header_message, time_message
+from offroad_seg.ros.played_camera import PlayedCamera
 from offroad_seg.ros.recorder import Answer, Recorder
+from offroad_seg.ros.rules import plain_name
+from offroad_seg.ros.settings import AXES, MOUNT_PREFIX
 from offroad_seg.ros.waits import SETTLE_S
 from offroad_seg.transforms import OPTICAL_QUATERNION_XYZW, Transform
 
@@ -34,12 +36,18 @@ def has_tf() -> bool:
     return find_spec("tf2_msgs") is not None
 
 
-def mount_parameters(base_T_optical: Transform) -> dict[str, float]:
-    """``camera_mount.*`` of a camera whose optical frame is there."""
+def mount_parameters(base_T_optical: Transform, camera: str = "") -> dict[str, float]:
+    """``camera_mount.*`` of a camera whose optical frame is there, ``camera_mount.<camera>.*`` of one of several."""
+    prefix = MOUNT_PREFIX + (f"{plain_name(camera)}." if camera else "")
     link = base_T_optical @ Transform.from_quaternion(OPTICAL_QUATERNION_XYZW).inverse()
-    names = ("x", "y", "z", "roll", "pitch", "yaw")
     values = (*(float(v) for v in link.translation_3), *link.roll_pitch_yaw())
-    return {f"camera_mount.{name}": value for name, value in zip(names, values)}  # noqa: B905 – both are six
+    return {prefix + axis: value for axis, value in zip(AXES, values)}  # noqa: B905 – both are six
+
+
+def namespaces(source: FrameSource) -> dict[str, str]:
+    """Camera → its topics' prefix at the node: none where there is one camera."""
+    names = source.topics.names
+    return {name: f"{name}/" if len(names) > 1 else "" for name in names}
 
 
 class Link:
@@ -50,16 +58,20 @@ class Link:
         namespace: Of the node that is evaluated.
         domain: ROS domain.
         node: Its process, to notice its end.
+        with_depth: Whether the node maps by depth.
     """
 
-    def __init__(self, source: FrameSource, namespace: str, domain: int, node: ReplayNode) -> None:
-        self._source, self._namespace, self._process = source, namespace, node
+    def __init__(
+        self, source: FrameSource, namespace: str, domain: int, node: ReplayNode, *, with_depth: bool = False
+    ) -> None:
+        self._source, self._process = source, node
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain)
         self._node = rclpy.create_node("replay", context=self._context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self.recorder = Recorder(self._node, namespace)
+        prefixes = namespaces(source)
+        self.recorder = Recorder(self._node, namespace, prefixes)
         many = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
         latched = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
@@ -69,15 +81,15 @@ class Link:
         )
         few = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
         make, topics = self._node.create_publisher, source.topics
-        compressed = topics.compressed
-        self._clock = make(Clock, "clock", few)
-        self._image = make(
-            CompressedImage if compressed else Image, "image/compressed" if compressed else "image", few
-        )
-        self._info, self._odometry = make(CameraInfo, "camera_info", many), make(Odometry, "odom", many)
-        self._copies = {
-            t.name: p for t, p in ((topics.camera_info, self._info), (topics.odometry, self._odometry)) if t
+        self._clock, self._odometry = make(Clock, "clock", few), make(Odometry, "odom", many)
+        self._cameras = {
+            c.name: PlayedCamera(
+                make, c, prefixes[c.name], few=few, many=many, with_depth=with_depth and c.depth is not None
+            )
+            for c in topics.cameras
         }
+        self._labels = [f"/{namespace}/{prefix}labels" for prefix in prefixes.values()]
+        self._copies = {topics.odometry.name: self._odometry} if topics.odometry else {}
         if has_tf():
             from tf2_msgs.msg import TFMessage
 
@@ -86,7 +98,6 @@ class Link:
                 "/tf_static": make(TFMessage, "tf_static", latched),
             }
         self._pose_is_told = topics.odometry is not None or (has_tf() and "/tf" in source.bag.topics)
-        self._last_info = b""
 
     def __enter__(self) -> Link:
         return self
@@ -123,11 +134,11 @@ class Link:
         Raises:
             EngineError: They do not find each other.
         """
-        inputs = [self._clock, self._image, self._info, self._odometry]
+        inputs = [self._clock, self._odometry, *(p for c in self._cameras.values() for p in c.inputs)]
 
         def connected() -> bool:
-            labels = self._node.count_publishers(f"/{self._namespace}/labels")
-            return bool(labels) and all(p.get_subscription_count() > 0 for p in inputs)
+            answers = all(self._node.count_publishers(topic) for topic in self._labels)
+            return answers and all(p.get_subscription_count() > 0 for p in inputs)
 
         if not self.spin_until(connected, deadline - time.monotonic()):
             raise EngineError(
@@ -148,42 +159,31 @@ class Link:
         publisher = self._copies.get(message.topic)
         if publisher is not None:
             publisher.publish(bytes(message.data))
+        for camera in self._cameras.values():
+            camera.copy(message)
 
     def calibration_changed(self, messages: Iterable[BagMessage]) -> bool:
         """Whether these hold a CameraInfo that says something new: the node must have it before the image."""
-        changed = False
-        topic = self._source.topics.camera_info
-        for message in messages:
-            if topic is not None and message.topic == topic.name:
-                # Behind the CDR header and the stamp.
-                content = bytes(message.data[12:])
-                changed, self._last_info = changed or content != self._last_info, content
-        return changed
+        messages = list(messages)
+        # Every camera is asked: each remembers what it was told.
+        changed = {name for name, camera in self._cameras.items() if camera.calibration_changed(messages)}
+        return bool(changed)
 
-    def tell_first_calibration(self, item: BagFrame) -> bool:
-        """Publish the calibration of the first image where the bag's own comes after it (as camera drivers publish)."""
-        camera = item.frame.camera
-        if self._last_info or camera is None:
-            return False
-        self._info.publish(
-            CameraInfo(
-                header=header_message(item.frame.stamp_ns, item.frame.frame_id),
-                height=camera.height,
-                width=camera.width,
-                distortion_model=camera.model,
-                d=list(camera.D),
-                k=[float(v) for v in camera.K_33.ravel()],
-            )
-        )
-        return True
+    def tell_calibration(self, item: BagFrame) -> bool:
+        """Publish the calibration of an image where the bag's own does not come before it."""
+        return self._cameras[item.camera].tell_calibration(item)
 
     def send(self, item: BagFrame) -> Answer:
         """Publish an image; its answers are collected from now on."""
         if not self._pose_is_told and item.odom_T_base is not None:
             self._odometry.publish(self._odometry_of(item))
-        answer = self.recorder.answers[item.frame.stamp_ns] = Answer(time.monotonic())
-        self._image.publish(bytes(item.message.data))
+        answer = self.recorder.answers[_key(item)] = Answer(time.monotonic())
+        self._cameras[item.camera].send(item)
         return answer
+
+    def forget(self, item: BagFrame) -> None:
+        """Collect no more answers to an image."""
+        del self.recorder.answers[_key(item)]
 
     def _odometry_of(self, item: BagFrame) -> Odometry:
         pose = item.odom_T_base
@@ -196,3 +196,7 @@ class Link:
         place.x, place.y, place.z = (float(v) for v in pose.translation_3)
         turn.x, turn.y, turn.z, turn.w = (float(v) for v in pose.quaternion_xyzw())
         return message
+
+
+def _key(item: BagFrame) -> tuple[str, int]:
+    return item.camera, item.frame.stamp_ns

@@ -44,7 +44,7 @@ def play_in_step(link: Link, items: Items) -> Results:
         for message in item.others:
             link.copy(message)
         link.tell_time(item.frame.stamp_ns)
-        wait = link.tell_first_calibration(item) or wait
+        wait = link.tell_calibration(item) or wait
         if wait:
             link.spin_for(SETTLE_S)
         answer = link.send(item)
@@ -52,15 +52,15 @@ def play_in_step(link: Link, items: Items) -> Results:
             silent += 1
             if silent >= MAX_SILENT:
                 raise EngineError(f"the node has answered none of {silent} frames in a row")
-            del link.recorder.answers[item.frame.stamp_ns]
-            yield Drop(item.index, item.frame.stamp_ns, "no_answer", f"no labels within {ANSWER_S:g} s")
+            link.forget(item)
+            yield _drop(item, "no_answer", f"no labels within {ANSWER_S:g} s")
             continue
         silent = 0
         expected = item.frame.camera is not None and item.base_T_camera is not None
         limit = COSTMAP_S if expected and missed_costmaps < MAX_SILENT else 0.05
         came = link.spin_until(answer.has_costmap, limit)
         missed_costmaps = 0 if came or not expected else missed_costmaps + 1
-        del link.recorder.answers[item.frame.stamp_ns]
+        link.forget(item)
         yield item, answer.perception(_no_costmap(item))
 
 
@@ -126,7 +126,6 @@ def _play(
             link.calibration_changed(item.others)
             for message in item.others:
                 link.copy(message)
-            link.tell_first_calibration(item)
             link.spin_for(SETTLE_S)
             start_s = time.monotonic()
         else:
@@ -135,6 +134,7 @@ def _play(
                 heapq.heappush(events, (message.log_time_ns, number, message))
         number += 1
         pace(at_ns)
+        start_s += _told_calibration(link, item)
         waiting.append((item, link.send(item)))
     deadline = time.monotonic() + _LATE_S
     while waiting and time.monotonic() < deadline + _LATE_S and not stop.is_set():
@@ -142,21 +142,33 @@ def _play(
         _settle(link, waiting, put)
 
 
+def _told_calibration(link: Link, item: BagFrame) -> float:
+    """Tell a calibration that does not come in the bag before its image; the seconds that it took."""
+    if not link.tell_calibration(item):
+        return 0.0
+    link.spin_for(SETTLE_S)
+    return SETTLE_S
+
+
 def _settle(link: Link, waiting: list[tuple[BagFrame, Answer]], put: Callable[[Result], None]) -> None:
     """Hand on, in order, what is answered, and what will not be any more."""
     while waiting:
         item, answer = waiting[0]
         old = time.monotonic() - answer.sent_s > _LATE_S
-        later = any(a.has_labels() for _, a in waiting[1:])
+        later = any(a.has_labels() for other, a in waiting[1:] if other.camera == item.camera)
         if not (old or later or (answer.has_labels() and answer.has_costmap())):
             return
         waiting.pop(0)
-        del link.recorder.answers[item.frame.stamp_ns]
+        link.forget(item)
         if answer.has_labels():
             put((item, answer.perception(_no_costmap(item))))
         else:
             reason = "the node gave no labels for it: too slow at this rate, or it came too late; see `node.reasons`"
-            put(Drop(item.index, item.frame.stamp_ns, "not_answered", reason))
+            put(_drop(item, "not_answered", reason))
+
+
+def _drop(item: BagFrame, cause: str, reason: str) -> Drop:
+    return Drop(item.index, item.frame.stamp_ns, cause, reason, item.camera, item.others)
 
 
 def _no_costmap(item: BagFrame) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,13 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from offroad_seg.ros.rules import plain_name
 from offroad_seg.sensor_messages import stamp_ns
 from offroad_seg.types import Costmap, GridSpec, Perception, Segmentation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from numpy.typing import NDArray
     from rclpy.node import Node
 
@@ -27,7 +31,6 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-OUTPUTS = ("labels", "confidence", "costmap")
 
 
 @dataclass
@@ -43,6 +46,12 @@ class Answer:
     sent_s: float
     messages: dict[str, Any] = field(default_factory=dict)
     after_ms: dict[str, float] = field(default_factory=dict)
+
+    def put(self, name: str, message: Any) -> None:
+        """An output came; the first of each counts."""
+        if name not in self.messages:
+            self.after_ms[name] = 1e3 * (time.monotonic() - self.sent_s)
+            self.messages[name] = message
 
     def has_labels(self) -> bool:
         """Whether labels and confidence are there."""
@@ -80,48 +89,62 @@ class Recorder:
     Args:
         node: Makes the subscriptions.
         namespace: The node's namespace.
+        prefixes: Camera → what stands before its topics' names.
 
     Attributes:
-        answers: Stamp of an image → what came for it; filled by whoever publishes images, emptied by whoever
+        answers: Camera and stamp of an image → what came for it; filled by whoever publishes images, emptied by whoever
             takes the results.
         diagnostics: Component → key → value of the latest diagnostics.
     """
 
-    def __init__(self, node: Node, namespace: str) -> None:
-        self.answers: dict[int, Answer] = {}
+    def __init__(self, node: Node, namespace: str, prefixes: Mapping[str, str]) -> None:
+        self.answers: dict[tuple[str, int], Answer] = {}
         self.diagnostics: dict[str, dict[str, str]] = {}
-        for name, kind, qos in (
-            ("labels", Image, QOS),
-            ("confidence", Image, QOS),
-            ("costmap", OccupancyGrid, LATCHED),
-        ):
-            topic = f"/{namespace}/{name}"
-            node.create_subscription(kind, topic, lambda m, n=name: self._take(n, m), qos)
+        self._several = len(prefixes) > 1
+        for camera, prefix in prefixes.items():
+            for name in ("labels", "confidence"):
+                topic = f"/{namespace}/{prefix}{name}"
+                node.create_subscription(Image, topic, lambda m, c=camera, n=name: self._take(c, n, m), QOS)
+        node.create_subscription(OccupancyGrid, f"/{namespace}/costmap", self._take_costmap, LATCHED)
         node.create_subscription(DiagnosticArray, f"/{namespace}/diagnostics", self._diagnose, QOS)
 
-    def drops(self) -> dict[str, int]:
-        """What the node says that it dropped, by cause."""
-        return {
-            key.removeprefix("dropped."): int(value)
-            for values in self.diagnostics.values()
-            for key, value in values.items()
-            if key.startswith("dropped.") and not key.endswith(".reason")
-        }
+    def drops(self, camera: str = "") -> dict[str, int]:
+        """What the node says that it dropped, by cause; of one of several cameras, or of all."""
+        found: Counter[str] = Counter()
+        for key, value in self._told(camera):
+            if not key.endswith(".reason"):
+                found[key] += int(value)
+        return dict(found)
 
-    def reasons(self) -> dict[str, str]:
+    def reasons(self, camera: str = "") -> dict[str, str]:
         """Cause → the node's latest reason in words."""
         return {
-            key.removeprefix("dropped.").removesuffix(".reason"): value
-            for values in self.diagnostics.values()
-            for key, value in values.items()
-            if key.startswith("dropped.") and key.endswith(".reason")
+            key.removesuffix(".reason"): value for key, value in self._told(camera) if key.endswith(".reason")
         }
 
-    def _take(self, name: str, message: Any) -> None:
-        answer = self.answers.get(stamp_ns(message.header))
-        if answer is not None and name not in answer.messages:
-            answer.after_ms[name] = 1e3 * (time.monotonic() - answer.sent_s)
-            answer.messages[name] = message
+    def _told(self, camera: str) -> Iterator[tuple[str, str]]:
+        for component, values in self.diagnostics.items():
+            # Each of several cameras tells of all that became of its frames; the rest says it again, added up.
+            wanted = f"camera {plain_name(camera)}" if camera else "camera "
+            if self._several and component != wanted and (camera or not component.startswith(wanted)):
+                continue
+            yield from (
+                (key.removeprefix("dropped."), value)
+                for key, value in values.items()
+                if key.startswith("dropped.")
+            )
+
+    def _take(self, camera: str, name: str, message: Any) -> None:
+        answer = self.answers.get((camera, stamp_ns(message.header)))
+        if answer is not None:
+            answer.put(name, message)
+
+    def _take_costmap(self, message: Any) -> None:
+        # Cameras may share a stamp; the node publishes a frame's labels before the costmap that it gave.
+        stamp = stamp_ns(message.header)
+        waiting = [a for (_, s), a in self.answers.items() if s == stamp and not a.has_costmap()]
+        if waiting:
+            next((a for a in waiting if a.has_labels()), waiting[0]).put("costmap", message)
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         for status in message.status:
