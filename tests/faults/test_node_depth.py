@@ -11,11 +11,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 
+from offroad_seg.mapping.cloud import POINT
+from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
-from tests.helpers.ros_client import OPTICAL, RELIABLE, Client, cells, set_header
+from tests.helpers.ros_client import OPTICAL, RELIABLE, Client, cells, pixels, set_header
 from tests.helpers.ros_process import running_node
 
 TOLERANCE_S = 0.02
@@ -103,6 +105,36 @@ def test_millimetres_say_the_same_as_metres(client, image):
         if client.spin_until(lambda s=stamp: client.answer("costmap", {s}) is not None, 1.0):
             break
     assert known_cells(client.answer("costmap", {stamp})) > 500
+
+
+def test_points_are_those_of_the_depth(client, image):
+    """Not of the plane: a wall 3 m ahead, and a hole in the depth."""
+    depth_HW = true_depth()
+    depth_HW[40:80, 60:110] = 3.0
+    depth_HW[:, 150:170] = math.nan
+    clouds: list[PointCloud2] = []
+    subscription = client.node.create_subscription(PointCloud2, "points", clouds.append, RELIABLE)
+    client.clear()
+    for _ in range(20):
+        stamp = send(client, image, lambda s: depth_message(depth_HW, s))
+        if client.spin_until(lambda s=stamp: any(stamp_ns(c.header) == s for c in clouds), 0.5):
+            break
+    (cloud,) = [c for c in clouds if stamp_ns(c.header) == stamp]
+    client.node.destroy_subscription(subscription)
+    labels = client.answer("labels", {stamp})
+    assert cloud.header == labels.header
+    assert (cloud.height, cloud.width, cloud.is_dense) == (labels.height, labels.width, False)
+    points = np.frombuffer(cloud.data, POINT).reshape(cloud.height, cloud.width)
+    np.testing.assert_array_equal(points["label"], pixels(labels))
+    there = np.isfinite(points["z"])
+    np.testing.assert_array_equal(points["z"][there], depth_HW[there])
+    assert there[42:78, 62:108].all()
+    assert not there[:, 150:170].any()
+    assert not there[:18].any()  # sky
+    rows, columns = np.nonzero(there)
+    uv, seen = scene.CAMERA.project(np.stack([points[n][there] for n in "xyz"], axis=1).astype(np.float64))
+    assert seen.all()
+    np.testing.assert_allclose(uv, np.stack([columns, rows], axis=1), atol=0.02)
 
 
 def test_depth_that_comes_after_its_image_is_waited_for(client, image):

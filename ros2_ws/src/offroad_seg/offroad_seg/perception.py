@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import CameraError, DepthError, OffroadSegError, TransformError
+from offroad_seg.mapping.depth_cloud import DepthCloud
 from offroad_seg.mapping.doubt import Doubt
 from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
@@ -49,7 +50,7 @@ class PerceptionPipeline:
         in_base_frame: The costmap is in the base frame, each frame by itself: no odometry is needed, though its
             attitude levels the plane where there is one.
         slope_time: Seconds over which the vehicle's tilt becomes the ground's; see ``GroundSlope``.
-        cloud: Puts pixels on the ground for ``points``; None gives none.
+        cloud: Gives pixels their places for ``points``; None gives none.
         heed_ood: Pixels that the bundle's OOD score calls unlike its validation images say nothing about the ground.
         source: The camera's name among those that share the costmap.
     """
@@ -62,7 +63,7 @@ class PerceptionPipeline:
         *,
         in_base_frame: bool = False,
         slope_time: float = 1.0,
-        cloud: GroundCloud | None = None,
+        cloud: GroundCloud | DepthCloud | None = None,
         heed_ood: bool = True,
         source: str = "",
     ) -> None:
@@ -139,18 +140,24 @@ class PerceptionPipeline:
         base_T_camera: Transform,
         odom_T_base: Transform | None = None,
     ) -> NDArray[Any] | None:
-        """The ground points of labelled pixels, aligned with the labels; after ``map`` of the same frame.
+        """The points of labelled pixels, aligned with the labels; after ``map`` of the same frame.
 
         Returns:
-            ``mapping.cloud.POINT`` (H, W) in the optical frame, a kept buffer; None without a costmap or calibration.
+            ``mapping.cloud.POINT`` (H, W) in the optical frame, a kept buffer: on the ground plane, or where depth has
+            them. None without a costmap or calibration, and with a projection by depth without depth.
 
         Raises:
             CameraError: The calibration does not fit the image.
+            DepthError: It is no depth image of this view.
             TransformError: The pose leaves no ground to look at.
         """
         if self.cloud is None or frame.camera is None:
             return None
         camera = frame.camera.scaled(*segmentation.labels_HW.shape)
+        if isinstance(self.cloud, DepthCloud):
+            if frame.depth_HW is None:
+                return None
+            return self.cloud.points(segmentation, camera, frame.depth_HW, base_T_camera, odom_T_base)
         network = segmentation.network if isinstance(segmentation, NetworkSegmentation) else None
         return self.cloud.points(segmentation, camera, base_T_camera, odom_T_base, self._up_3, network)
 

@@ -14,6 +14,7 @@ from offroad_seg.mapping.buffers import Scratch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from offroad_seg.camera import CameraModel
     from offroad_seg.mapping.lens import Lens
     from offroad_seg.mapping.level import GroundView
     from offroad_seg.mapping.projector import Depth
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Index = NDArray[np.intp]
 
 # Nearer than this (metres) nothing is measured: sensors write zeros and noise there.
-_NEAREST = 0.05
+NEAREST = 0.05
 # A point within range along the ground may be farther along the optical axis, where it lies high or low.
 _FARTHEST = 1.5
 # A cell that is wider than this many pixels is seen by at least 16 when three in four are spared.
@@ -83,7 +84,7 @@ class PointCaster:
         get = self._scratch.get
         rays_3M, skipped_M = self._tables(lens)
         with np.errstate(invalid="ignore"):
-            valid = np.greater(depth_M, np.float32(_NEAREST), out=get("valid", depth_M.shape, np.bool_))
+            valid = np.greater(depth_M, np.float32(NEAREST), out=get("valid", depth_M.shape, np.bool_))
             near = np.less(
                 depth_M, np.float32(_FARTHEST * self._max_range), out=get("near", depth_M.shape, np.bool_)
             )
@@ -168,13 +169,12 @@ class PointCaster:
 
     def _sample(self, depth_HW: Depth, lens: Lens) -> F32:
         """Metres at the lens's pixels, flat."""
-        _check(depth_HW, lens)
+        check_depth_of(depth_HW, lens.camera)
         height, width = shape = lens.camera.height, lens.camera.width
         flat: Any = np.ascontiguousarray(depth_HW).ravel()
         if depth_HW.shape != shape:
             if self._sampled != (depth_HW.shape, shape):
-                rows = ((np.arange(height) + 0.5) * (depth_HW.shape[0] / height)).astype(np.intp)
-                columns = ((np.arange(width) + 0.5) * (depth_HW.shape[1] / width)).astype(np.intp)
+                rows, columns = nearest_pixels(depth_HW.shape, shape)
                 self._at_M = (rows[:, None] * depth_HW.shape[1] + columns).ravel()
                 self._sampled = (depth_HW.shape, shape)
             flat = np.take(
@@ -195,7 +195,21 @@ class PointCaster:
         return self._rays_3M, self._skipped_M
 
 
-def _check(depth_HW: Depth, lens: Lens) -> None:
+def nearest_pixels(depth_shape: tuple[int, ...], shape: tuple[int, int]) -> tuple[Index, Index]:
+    """For the rows and columns of an image, those of a depth image of another resolution."""
+    rows, columns = (
+        ((np.arange(size) + 0.5) * (of_depth / size)).astype(np.intp)
+        for size, of_depth in zip(shape, depth_shape, strict=True)
+    )
+    return rows, columns
+
+
+def check_depth_of(depth_HW: Depth, camera: CameraModel) -> None:
+    """Refuse what is no depth image of a camera's view.
+
+    Raises:
+        DepthError: It is of another type, empty, or of another aspect.
+    """
     if depth_HW.ndim != 2 or depth_HW.dtype not in (np.float32, np.uint16) or depth_HW.size == 0:
         raise DepthError(
             f"a depth image of {depth_HW.dtype} and shape {depth_HW.shape} cannot be used",
@@ -203,7 +217,6 @@ def _check(depth_HW: Depth, lens: Lens) -> None:
             mend="give rows × columns of float32 metres (32FC1) or uint16 millimetres (16UC1)",
         )
     height, width = depth_HW.shape
-    camera = lens.camera
     # Half a pixel on either side, as sizes are rounded.
     if abs(width * camera.height - height * camera.width) > 0.5 * (
         width + height + camera.width + camera.height

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offroad_seg.errors import CameraError, InputError
-from offroad_seg.mapping.bounds import check_view_limits
+from offroad_seg.mapping.bounds import check_contact_slope, check_view_limits
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.cells import CellTable, worth_of
+from offroad_seg.mapping.foot_range import FootRange
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
 from offroad_seg.mapping.occlusion import EdgeFinder, Shadow
@@ -62,6 +63,9 @@ class GroundPlaneProjector:
         shadow: What something standing hides: ``ray``, all that lies behind it in that direction; ``object``, only
             what its own pixels cover, so that ground seen over a low rock counts; ``none``, for comparison only:
             its pixels are cells of its class, as in a plain bird's-eye view.
+        contact_slope: Degrees (one standard deviation) by which the ground may rise or fall between the camera and the
+            foot of something lethal: it is marked over the range where it may then stand (``FootRange``). 0: only
+            where it meets the plane.
         min_standing_px: Fewer standing pixels along the line of sight are noise: their cells are unknown, but they
             mark nothing and cast no shadow. 1–4; 1 takes every pixel for real.
         keep_unlabelled: Report cells whose pixel has no label as seen: label 255 with evidence.
@@ -82,11 +86,13 @@ class GroundPlaneProjector:
         ground_height: float = 0.0,
         slope_uncertainty: float = 2.0,
         shadow: str = "ray",
+        contact_slope: float = 0.0,
         min_standing_px: int = 2,
         keep_unlabelled: bool = False,
     ) -> None:
         check_view_limits(max_range, min_confidence, ground_height, min_standing_px)
         _check_shadow(slope_uncertainty, shadow)
+        check_contact_slope(contact_slope)
         self._size = size
         self._ground_height = ground_height
         self._shadow = shadow
@@ -100,7 +106,12 @@ class GroundPlaneProjector:
         self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
         self._slope_uncertainty = math.radians(slope_uncertainty)
         self._table = CellTable(max_range, self._slope_uncertainty)
-        self._edges = EdgeFinder(standing_256, max_range=max_range, min_standing_px=min_standing_px)
+        self._edges = EdgeFinder(standing_256, min_standing_px=min_standing_px)
+        self._max_range = max_range
+        self._feet: FootRange | None = None
+        if contact_slope > 0.0:
+            lethal_256 = standing_256 & (ontology.costs_256 == COST_LETHAL)
+            self._feet = FootRange(lethal_256, slope_std=math.radians(contact_slope), max_range=max_range)
         self._scratch = Scratch()
         self._lens: Lens | None = None
         self._outputs: list[tuple[U8, F32]] = [
@@ -149,7 +160,11 @@ class GroundPlaneProjector:
         out_evidence_HW.fill(0.0)
         cells = self._table.lookup(lens, view, grid)
         if cells is not None:
-            edges = self._edges.find(labels_HW, confidence_HW, lens, view, cells.region, grid.resolution)
+            far, region = self._max_range, cells.region
+            if self._feet is not None:
+                # What seems to be out of range may stand within, and its foot is seen higher up in the image.
+                far, region = self._feet.farthest(view), (0, camera.height, 0, camera.width)
+            edges = self._edges.find(labels_HW, confidence_HW, lens, view, region, grid.resolution, far)
             hidden = None
             if self._shadow == "ray" and edges.x_N.size:
                 shadow = Shadow(edges, pixel_angle=1.0 / lens.focal, slack=1.5 * grid.resolution)
@@ -159,7 +174,14 @@ class GroundPlaneProjector:
             else:
                 contacts = edges.where(edges.touches_N)
             part = cells.window
-            self._look_up(labels_HW, confidence_HW, cells, hidden, out_labels_HW[part], out_evidence_HW[part])
+            labels_part, evidence_part = out_labels_HW[part], out_evidence_HW[part]
+            self._look_up(labels_HW, confidence_HW, cells, hidden, labels_part, evidence_part)
+            if self._feet is not None and contacts.x_N.size:
+                angle = 1.0 / lens.focal
+                self._feet.mark(
+                    contacts, cells, view, angle, self._min_confidence, labels_part, evidence_part
+                )
+                contacts = contacts.where(contacts.range_N <= self._max_range)
             if contacts.x_N.size:
                 self._mark(contacts, lens, view, grid, out_labels_HW, out_evidence_HW)
         return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns)

@@ -82,13 +82,11 @@ class EdgeFinder:
 
     Args:
         standing_256: Which labels stand up.
-        max_range: Metres from the camera's foot.
         min_standing_px: Fewer standing pixels than this along the ray are noise (1–4; 1: none is).
     """
 
-    def __init__(self, standing_256: NDArray[np.bool_], *, max_range: float, min_standing_px: int) -> None:
+    def __init__(self, standing_256: NDArray[np.bool_], *, min_standing_px: int) -> None:
         self._standing_256 = standing_256.astype(np.uint8)
-        self._max_range = max_range
         self._min_standing_px = min_standing_px
         self._scratch = Scratch()
         self._sides: list[tuple[int, int]] = []
@@ -102,6 +100,7 @@ class EdgeFinder:
         view: GroundView,
         region: tuple[int, int, int, int],
         resolution: float,
+        max_range: float,
     ) -> Edges:
         """Look at one image.
 
@@ -112,6 +111,7 @@ class EdgeFinder:
             view: Where it is.
             region: First row, end row, first column, end column of the pixels that can show ground within range.
             resolution: Metres a cell.
+            max_range: Metres from the camera's foot.
         """
         v_M, u_M = self._edge_pixels(labels_HW, lens, view, region)
         directions_M3 = lens.directions(u_M, v_M)
@@ -122,7 +122,7 @@ class EdgeFinder:
             depth = view.drop / (ground_M3[:, 2] - view.slope_x * x - view.slope_y * y)
             x, y = x * depth, y * depth
             distance = np.sqrt(x * x + y * y)
-            near = np.flatnonzero((depth > 0) & (distance <= self._max_range))
+            near = np.flatnonzero((depth > 0) & (distance <= max_range))
         u, v = u_M[near], v_M[near]
         x, y, distance, depth = x[near], y[near], distance[near], depth[near].astype(np.float32)
         # The foot is the pixel's lower edge, half a pixel nearer than its centre; what stands begins a little behind.

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from offroad_seg.errors import InputError
-from offroad_seg.mapping.bounds import unlabelled_value
+from offroad_seg.mapping.bounds import check_contact_slope, unlabelled_value
 from offroad_seg.mapping.cloud import GroundCloud
+from offroad_seg.mapping.depth_cloud import DepthCloud
 from offroad_seg.mapping.depth_projector import DepthProjector
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.mapping.ground_plane import GroundPlaneProjector
@@ -43,6 +44,9 @@ class PipelineSettings:
         slope_time: Seconds over which the vehicle's tilt becomes the ground's (see ``GroundSlope``): 0 takes the
             base frame's plane, infinite the horizontal one.
         slope_uncertainty: Degrees by which the ground may rise or fall against its plane; more trusts far cells less.
+        contact_slope: Degrees by which the ground may rise or fall between the camera and the foot of something lethal,
+            which is marked over the range where it may then stand; more finds more, and stops for more (see
+            ``GroundPlaneProjector``).
         projection: ``ground_plane``, or ``depth``: frames without depth then give no costmap, never the plane.
         max_step: With depth: metres by which solid ground may rise or fall at once; more is lethal.
         max_slope: With depth: degrees by which the ground may be steep; more is lethal.
@@ -71,6 +75,7 @@ class PipelineSettings:
     ground_height: float = 0.0
     slope_time: float = 1.0
     slope_uncertainty: float = 2.0
+    contact_slope: float = 2.0
     projection: str = "ground_plane"
     max_step: float = 0.25
     max_slope: float = 30.0
@@ -106,6 +111,7 @@ class PipelineSettings:
                 mend=f"give one of: {', '.join(PROJECTIONS)}",
             )
         GroundSlope(self.slope_time)
+        check_contact_slope(self.contact_slope)
         unlabelled_value(self.unlabelled_cost)
         for name, cost in self.class_cost.items():
             cost_value(cost, where=f"class_cost.{name}")
@@ -149,12 +155,15 @@ class PipelineSettings:
             ground_height=self.ground_height,
             slope_uncertainty=self.slope_uncertainty,
             shadow=self.shadow,
+            contact_slope=self.contact_slope,
             min_standing_px=self.min_standing_px,
             keep_unlabelled=keep_unlabelled,
         )
 
-    def cloud(self, ontology: Ontology) -> GroundCloud:
-        """What puts single pixels on the ground, by the same settings as the projector."""
+    def cloud(self, ontology: Ontology) -> GroundCloud | DepthCloud:
+        """What gives single pixels their points, by the same settings as the projector."""
+        if self.projection == "depth":
+            return DepthCloud(ontology, max_range=self.max_range, min_confidence=self.min_confidence)
         return GroundCloud(
             ontology,
             max_range=self.max_range,

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where along the line of sight something lethal may really stand, on ground that is not quite the plane.
+
+A foot that is seen ``a`` radians below the horizon, on ground that rises or falls by ``s`` against the plane between
+the camera and the foot, stands at height / (tan a + tan s) from the camera's foot. By the plane alone it is at
+height / tan a: at 10 m from a camera 1.2 m up, 2° are 2 to 4 m. All of that range is doubtful, and of something lethal
+a doubt is worth a stop.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.mapping.cells import CellLookup
+    from offroad_seg.mapping.level import GroundView
+    from offroad_seg.mapping.occlusion import Edges
+
+    U8 = NDArray[np.uint8]
+    F32 = NDArray[np.float32]
+
+# Slopes within so many standard deviations are thought of.
+_CUT = 1.5
+_FARTHEST = 100.0
+_MIN_BIN = math.radians(0.25)
+
+
+class FootRange:
+    """Marks a lethal thing's class over the range in which its foot may be.
+
+    Of the things in one direction the nearest counts: what stands behind it is hidden anyway. Evidence falls with the
+    slope that it takes, as a normal distribution, and as everything does with distance.
+
+    Args:
+        lethal_256: Which labels are lethal.
+        slope_std: Radians, one standard deviation of the ground's slope against the plane; above 0.
+        max_range: Metres from the camera's foot up to which cells are marked.
+    """
+
+    def __init__(self, lethal_256: NDArray[np.bool_], *, slope_std: float, max_range: float) -> None:
+        self._lethal_256 = lethal_256
+        self._std = math.tan(slope_std)
+        self._max_range = max_range
+
+    def farthest(self, view: GroundView) -> float:
+        """Feet that seem to be farther than this, metres, cannot be within ``max_range``."""
+        nearest = -view.drop / self._max_range - _CUT * self._std
+        return min(_FARTHEST, -view.drop / nearest) if nearest > 0.0 else _FARTHEST
+
+    def mark(
+        self,
+        feet: Edges,
+        cells: CellLookup,
+        view: GroundView,
+        pixel_angle: float,
+        min_confidence: int,
+        out_labels: U8,
+        out_evidence: F32,
+    ) -> None:
+        """Write the cells where a lethal thing may stand, over what was there.
+
+        Args:
+            feet: Where things meet the plane.
+            cells: The part of the window in view.
+            view: Where the camera is.
+            pixel_angle: Radians between neighbouring pixels.
+            min_confidence: 0–255; feet that are less sure mark nothing.
+            out_labels: The part's cells.
+            out_evidence: Likewise.
+        """
+        lethal_N = np.take(self._lethal_256, feet.labels_N) & (feet.confidence_N >= min_confidence)
+        if not lethal_N.any():
+            return
+        feet = feet.where(lethal_N)
+        bins = max(8, int(2 * math.pi / max(_MIN_BIN, 1.5 * pixel_angle)))
+        fall_B, foot_B = _nearest(feet, -view.drop, bins)
+        at = _bin(cells.azimuth, bins)
+        with np.errstate(divide="ignore"):
+            slope = np.float32(-view.drop) / cells.distance
+        slope -= np.take(fall_B, at)
+        doubtful = np.abs(slope) <= np.float32(_CUT * self._std)
+        doubtful &= cells.distance <= np.float32(self._max_range)
+        rows, columns = np.nonzero(doubtful)
+        foot_K = foot_B[at[rows, columns]]
+        unlike_K = slope[rows, columns] * np.float32(1.0 / self._std)
+        worth_K = np.exp(np.float32(-0.5) * unlike_K * unlike_K) * cells.worth[rows, columns]
+        out_labels[rows, columns] = feet.labels_N[foot_K]
+        out_evidence[rows, columns] = worth_K * feet.confidence_N[foot_K] * np.float32(1.0 / 255.0)
+
+
+def _nearest(feet: Edges, height: float, bins: int) -> tuple[F32, NDArray[np.intp]]:
+    """For each direction the nearest foot: tangent of its angle below the horizon (−∞ for none), and which it is."""
+    fall_N = (height / np.maximum(feet.range_N, 1e-3)).astype(np.float32)
+    order = np.argsort(fall_N, kind="stable")
+    at = _bin(np.arctan2(feet.y_N, feet.x_N), bins)[order]
+    fall_B, foot_B = np.full(bins, -np.inf, np.float32), np.zeros(bins, np.intp)
+    # Of several values for one bin the last stays: the nearest.
+    fall_B[at], foot_B[at] = fall_N[order], order
+    # And of those beside it, so that one thing leaves no gaps.
+    beside = np.stack([np.roll(fall_B, 1), fall_B, np.roll(fall_B, -1)])
+    which = np.stack([np.roll(foot_B, 1), foot_B, np.roll(foot_B, -1)])
+    pick = beside.argmax(axis=0)
+    every = np.arange(bins)
+    return beside[pick, every], which[pick, every]
+
+
+def _bin(azimuth: F32, bins: int) -> NDArray[np.intp]:
+    at: NDArray[np.intp] = ((azimuth + np.float32(math.pi)) * np.float32(bins / (2 * math.pi))).astype(
+        np.intp
+    )
+    return np.minimum(at, bins - 1, out=at)
