@@ -45,6 +45,7 @@ ARGUMENTS = {
     "camera_info": ("camera_info", "topic of the calibration"),
     "depth": ("", "topic of depth images that are aligned with the images; empty: depth"),
     "odom": ("odom", "topic of the vehicle's odometry"),
+    "imu": ("imu", "topic of the vehicle's IMU, with attitude: imu in params_file"),
     "autostart": (
         "",
         "true: by itself; events: by this launch; false: by a lifecycle manager; empty: see params_file",
@@ -132,7 +133,7 @@ def parameters(given: dict[str, str]) -> dict[str, Any]:
 
 def remappings(given: dict[str, str]) -> list[tuple[str, str]]:
     """The node's inputs, to the topics of the drivers."""
-    rules = [("odom", given["odom"])]
+    rules = [("odom", given["odom"]), ("imu", given["imu"])]
     for name in camera_names(given) or [""]:
         place = "/".join(part for part in (given["camera"].rstrip("/"), name) if part)
         topics = {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import array
 import math
 
 import numpy as np
@@ -47,6 +48,18 @@ class Eye:
         self._info.publish(info)
         self.image.publish(message)
         return stamp
+
+
+def plain_depth(stamp, frame):
+    """z-depth of plain ground, as both cameras see it."""
+    pitch = scene.MOUNT["pitch"]
+    v = (np.arange(scene.HEIGHT) + 0.5 - scene.CAMERA.cy) / scene.CAMERA.fy
+    down = np.sin(pitch) + v * np.cos(pitch)
+    rows = np.where(down > 0.02, scene.MOUNT["z"] / np.maximum(down, 0.02), np.nan).astype(np.float32)
+    message = Image(height=scene.HEIGHT, width=scene.WIDTH, encoding="32FC1", step=4 * scene.WIDTH)
+    message.data = array.array("B", np.repeat(rows[:, None], scene.WIDTH, axis=1).tobytes())
+    set_header(message, stamp, frame)
+    return message
 
 
 def mounts():
@@ -169,6 +182,45 @@ def test_when_all_are_dead_everything_is_unknown(client):
     assert client.spin_until(lambda: sectors(client) == (0, 0), STALL_S + 2.0)
     client.wait_status("camera front", lambda level, *_: level == 2)
     client.wait_status("camera left", lambda level, *_: level == 2)
+
+
+def test_each_camera_has_its_own_depth(domain, bundle, image, tmp_path):  # noqa: F811
+    """One camera's depth stops: its sector goes unknown, for neither the plane nor the other's depth takes its place."""
+    options = ["--namespace", "deep", "--param", "cameras=[front, left]", "--param", "projection=depth"]
+    stall = ["--param", f"stall_timeout={STALL_S}"]
+    arguments = ["--bundle", str(bundle.path), *mounts(), *options, *stall]
+    with running_node(arguments, tmp_path / "log"), Client(listen=(), namespace="deep") as client:
+        depths = {name: client.node.create_publisher(Image, f"{name}/depth", RELIABLE) for name in YAW}
+        eyes = {name: Eye(client, name) for name in YAW}
+        assert client.spin_until(
+            lambda: (
+                all(eye.ready() for eye in eyes.values())
+                and all(d.get_subscription_count() for d in depths.values())
+            ),
+            15.0,
+        )
+
+        def until(condition, with_depth):
+            for _ in range(160):
+                for name, eye in eyes.items():
+                    stamp = client.now_ns()
+                    client.send_odometry(stamp)
+                    eye.send(image, stamp)
+                    if name in with_depth:
+                        depths[name].publish(plain_depth(stamp, f"{name}_optical_frame"))
+                if client.spin_until(condition, 0.05):
+                    return
+            raise AssertionError(client.status())
+
+        until(lambda: both(client), YAW)
+        before = sectors(client)[0]
+        until(lambda: sectors(client)[1] == 0, {"front"})
+        assert sectors(client)[0] > 0.9 * before
+        values = client.wait_status("camera left", lambda _lv, _m, v: "dropped.no_depth" in v)[2]
+        assert "no depth image within" in values["dropped.no_depth.reason"]
+        assert "dropped.no_depth" not in component(client, "camera front")[2]
+        until(lambda: sectors(client)[0] == 0 and sectors(client)[1] > 300, {"left"})
+        until(lambda: both(client), YAW)
 
 
 def test_a_fast_camera_does_not_starve_a_slow_one(client, eyes, image):

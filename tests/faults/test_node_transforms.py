@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
@@ -141,3 +142,25 @@ def test_a_transform_that_is_not_finite_is_refused(client, image):
     client.static.publish(message)
     client.wait_status("costmap", lambda _lv, _m, v: int(v.get("dropped.bad_transform", 0)) > before)
     assert "mad" in refused(client, image, "mad")
+
+
+def test_the_plane_is_levelled_by_the_attitude_in_tf(client, image):
+    """A vehicle that dips its nose sees nearer ground, and does not take it for ground farther away."""
+
+    def nearest_m(pitch, x):
+        for _ in range(20):
+            stamp = client.now_ns()
+            info = {"header": image_message(image, stamp).header}
+            info["header"].frame_id = "good"
+            client.send_info(scene.CAMERA, stamp, **info)
+            base = Transform.from_rpy(0.0, pitch, 0.0, (x, 0.0, 0.0))
+            client.moving.publish(stamped("odom", "base_link", stamp, base))
+            client.send_image(image, stamp, **info)
+            if client.spin_until(lambda s=stamp: client.answer("costmap", {s}) is not None, 0.5):
+                grid = client.answer("costmap", {stamp})
+                column = np.flatnonzero((cells(grid) >= 0).any(axis=0))[0]
+                return grid.info.origin.position.x + (column + 0.5) * grid.info.resolution - x
+        raise AssertionError(client.status())
+
+    assert nearest_m(0.0, 600.0) == pytest.approx(2.08, abs=0.15)
+    assert nearest_m(0.2, 700.0) == pytest.approx(1.75, abs=0.15)

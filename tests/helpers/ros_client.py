@@ -59,6 +59,7 @@ class Client:
         self.info = self.node.create_publisher(CameraInfo, "camera_info", RELIABLE)
         self.odom = self.node.create_publisher(Odometry, "odom", RELIABLE)
         self._last_ns = 0
+        self._told_as = f"{namespace.strip('/')}/perception: ".lstrip("/")
 
     def __enter__(self) -> Client:
         return self
@@ -144,10 +145,10 @@ class Client:
     def status(self) -> dict[str, tuple[int, str, dict[str, str]]]:
         """Component → level, message, values of the newest diagnostics of the node."""
         for array_ in reversed(self.got["diagnostics"]):
-            ours = [s for s in array_.status if s.name.startswith("perception: ")]
+            ours = [s for s in array_.status if s.name.startswith(self._told_as)]
             if ours:
                 return {
-                    s.name.removeprefix("perception: "): (
+                    s.name.removeprefix(self._told_as): (
                         s.level[0],
                         s.message,
                         {v.key: v.value for v in s.values},

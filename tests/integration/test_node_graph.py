@@ -89,7 +89,12 @@ def forbidden(policy, done):
 
 def test_the_policy_allows_what_the_node_does_and_nothing_else(policy_file, graph, bundle, tmp_path):  # noqa: F811
     other = graph_with(
-        bundle, tmp_path, "image_transport=compressed", "projection=depth", "use_sim_time=true"
+        bundle,
+        tmp_path,
+        "image_transport=compressed",
+        "projection=depth",
+        "use_sim_time=true",
+        "attitude=imu",
     )
     policy = policy_of(policy_file, "/offroad_seg/perception")
     done = exercised([graph, other])
@@ -101,7 +106,7 @@ def test_the_policy_for_several_cameras_too(policy_file, bundle, tmp_path):  # n
     cameras = "cameras=[front, left, right]"
     (tmp_path / "raw").mkdir()
     raw = graph_with(bundle, tmp_path / "raw", cameras, "projection=depth", "use_sim_time=true")
-    compressed = graph_with(bundle, tmp_path, cameras, "image_transport=compressed")
+    compressed = graph_with(bundle, tmp_path, cameras, "image_transport=compressed", "attitude=imu")
     policy = policy_of(policy_file, "/offroad_seg/multi_camera")
     done = exercised([raw, compressed])
     assert forbidden(policy, done) == {}

@@ -12,7 +12,7 @@ from offroad_seg.ros.settings import RULES
 from tests.helpers import launch_stand_in as stand_in
 
 # The node's inputs; test_sros2_policy.py holds this list against the running node.
-INPUTS = {"image", "camera_info", "odom", "depth"}
+INPUTS = {"image", "camera_info", "odom", "imu", "depth"}
 EVERYTHING = {
     "bundle": "b",
     "device": "cpu",
@@ -47,7 +47,7 @@ def test_without_arguments_the_parameter_file_decides(perception):
     assert values == {}
     assert given["name"] == "perception"
     assert given["respawn"] is False
-    assert given["remappings"] == [("odom", "odom")]
+    assert given["remappings"] == [("odom", "odom"), ("imu", "imu")]
 
 
 def test_every_parameter_is_one_of_the_nodes_and_of_its_type(perception):
@@ -64,12 +64,13 @@ def test_every_parameter_is_one_of_the_nodes_and_of_its_type(perception):
     [
         ({"image": "/cam/rgb"}, {"image": "/cam/rgb"}),
         (
-            {"camera": "/camera", "odom": "/ekf"},
+            {"camera": "/camera", "odom": "/ekf", "imu": "/imu/data"},
             {
                 "image": "/camera/image_raw",
                 "camera_info": "/camera/camera_info",
                 "depth": "/camera/depth",
                 "odom": "/ekf",
+                "imu": "/imu/data",
             },
         ),
         (
@@ -90,7 +91,7 @@ def test_inputs_are_renamed_to_the_drivers_topics(perception, given, expected):
     rules = dict(node(perception, **given)["remappings"])
     assert expected.items() <= rules.items()
     assert {name.split("/")[-1] for name in rules} <= INPUTS
-    assert all(a != b for a, b in rules.items() if a != "odom")
+    assert all(a != b for a, b in rules.items() if a not in ("odom", "imu"))
 
 
 def test_cameras_are_a_list_of_names(perception):

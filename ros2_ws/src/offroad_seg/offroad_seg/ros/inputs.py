@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -48,6 +48,8 @@ class Inputs:
         for camera in session.cameras:
             self._subscribe_camera(session, camera)
         self._subscribe(Odometry, "odom", session.on_odometry, _qos(50))
+        if node.get_parameter("attitude").value == "imu":
+            self._subscribe(Imu, "imu", session.on_imu, _qos(50))
         if TFMessage is not None:
             transforms = _qos(100, reliable=True)
             latched = _qos(100, reliable=True, latched=True)

@@ -86,6 +86,7 @@ def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> Pipeli
         output_size=settings.size_of_labels,
         rotation=settings.camera_rotation,
         projection=settings.projection,
+        contact_slope=settings.contact_slope,
         max_step=settings.max_step,
         max_slope=settings.max_slope,
         clearance=settings.clearance,

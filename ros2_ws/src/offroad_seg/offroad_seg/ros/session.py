@@ -174,6 +174,13 @@ class Session:
         except TransformError as error:
             self._bad_transform(error)
 
+    def on_imu(self, message: Any) -> None:
+        """The vehicle's attitude."""
+        try:
+            self._transforms.add_imu(message)
+        except TransformError as error:
+            self._bad_transform(error)
+
     def on_transforms(self, message: Any, *, static: bool) -> None:
         """A message of /tf or /tf_static."""
         for error in self._transforms.add_transforms(message.transforms, static=static):

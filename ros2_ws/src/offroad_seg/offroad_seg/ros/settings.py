@@ -106,6 +106,12 @@ class Settings:
     base_frame: str = _p("base_link", "The vehicle's frame: x forward, y left, z up")
     odom_frame: str = _p("odom", "The frame in which frames are fused")
     costmap_frame: str = _p("", "Frame of the costmap: empty or the odom frame, or the base frame")
+    attitude: str = _p(
+        "odom",
+        "Where roll and pitch come from: the pose in odom, as odometry or /tf give it, or the IMU; never one in place"
+        " of the other",
+        choices=("odom", "imu"),
+    )
     tf_timeout: float = _p(
         0.1,
         "How long to wait for the transform, and the depth, at the image's stamp (s)",
@@ -117,6 +123,13 @@ class Settings:
         "ground_plane",
         "How pixels find the ground: by the plane under the vehicle, or by `depth`; never one in place of the other",
         choices=("ground_plane", "depth"),
+    )
+    contact_slope: float = _p(
+        2.0,
+        "With the plane: by how much the ground may rise or fall up to the foot of something lethal, one standard"
+        " deviation (degrees). It is marked wherever it may then stand",
+        low=0.0,
+        high=15.0,
     )
     max_step: float = _p(
         0.25, "With depth: ground that rises or falls by more at once is lethal (m)", low=0.01, high=2.0

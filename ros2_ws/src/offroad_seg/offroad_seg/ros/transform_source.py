@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import TransformError
+from offroad_seg.ros.imu import ImuAttitude
 from offroad_seg.ros.messages import pose_transform, stamped_transform
 from offroad_seg.sensor_messages import stamp_ns
 from offroad_seg.transforms import Transform, TransformBuffer, camera_mount
@@ -46,6 +47,7 @@ class TransformSource:
         mounts = {camera: settings.mount(camera) for camera in settings.camera_names}
         self._mounts = {camera: camera_mount(*m) for camera, m in mounts.items() if m is not None}
         self._buffer = TransformBuffer(_CACHE_S)
+        self._imu = ImuAttitude(settings.base_frame, _CACHE_S) if settings.attitude == "imu" else None
         self._condition = threading.Condition()
         self._closed = False
         self._newest_ns: int | None = None
@@ -63,6 +65,18 @@ class TransformSource:
             self._newest_ns = stamp_ns(message.header)
             self._condition.notify_all()
 
+    def add_imu(self, message: Any) -> None:
+        """sensor_msgs/Imu, with ``attitude: imu``.
+
+        Raises:
+            TransformError: It holds no orientation that can be used.
+        """
+        if self._imu is None:
+            return
+        with self._condition:
+            self._imu.add(message)
+            self._condition.notify_all()
+
     def add_transforms(self, messages: Iterable[Any], *, static: bool) -> list[TransformError]:
         """The transforms of a tf2_msgs/TFMessage; returns what was wrong with those that were refused."""
         with self._condition:
@@ -74,6 +88,8 @@ class TransformSource:
         """Forget the moving transforms (time ran back)."""
         with self._condition:
             self._buffer.clear()
+            if self._imu is not None:
+                self._imu.clear()
             self._newest_ns = None
 
     def open(self) -> None:
@@ -109,9 +125,12 @@ class TransformSource:
 
         def look_up() -> Poses:
             base_T_camera = mount or self._buffer.lookup(self._base, camera_frame, at_ns)
-            if self._newest_ns is None and not self._needs_odometry:
-                return Poses(base_T_camera, None)
-            return Poses(base_T_camera, self._buffer.lookup(self._odom, self._base, at_ns))
+            odom_T_base = None
+            if self._newest_ns is not None or self._needs_odometry:
+                odom_T_base = self._buffer.lookup(self._odom, self._base, at_ns)
+            if self._imu is not None:
+                odom_T_base = self._imu.levelled(odom_T_base, at_ns, self._buffer)
+            return Poses(base_T_camera, odom_T_base)
 
         with self._condition:
             return self._wait(look_up, deadline)
