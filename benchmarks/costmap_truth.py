@@ -12,7 +12,12 @@ Labels, poses, depth and calibration are exact, so what is wrong here is project
 - lethal recall: of the lethal cells whose foot (lowest 15 cm) the camera saw in this frame, the share where the map
   says lethal within ``NEAR_M`` metres; given for all, and by distance from the camera;
 - lethal precision: of the cells that the map calls lethal, the share within ``NEAR_M`` of something lethal or dear;
-- coverage: of the cells whose ground the camera saw in this frame, the share that the map knows.
+- coverage: of the cells whose ground the camera saw in this frame, the share that the map knows;
+- free kept, false lethal: of those of them that are passable, the share that the map calls passable, and the share that
+  it calls lethal; the same for those on the trail, by distance, which says whether the map can be driven by.
+
+``--flat`` makes the same drive on a world without relief, with a vehicle that bounces: what is wrong there is no fault
+of the plane.
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ from offroad_seg.resources import write_text
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import Frame, Segmentation
 from offroad_seg_train.synthetic.drive import MOUNT, base_T_optical
+from offroad_seg_train.synthetic.terrain import TRAIL_HALF_WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,10 +54,12 @@ if TYPE_CHECKING:
     from offroad_seg.camera import CameraModel
     from offroad_seg.segmenter import Segmenter
     from offroad_seg.types import Costmap
+    from offroad_seg_train.synthetic.terrain import Terrain
 
 PASSABLE = 50
 NEAR_M = 0.3
 BANDS = ((0, 4), (4, 6), (6, 8), (8, 10))
+CONTACT_SLOPES = (0.0, 1.0, 3.0, 4.0, 5.0)
 PITCH_ERRORS = (-3, -2, -1, 1, 2, 3)
 _EVERY = 5
 
@@ -88,6 +96,10 @@ class Score:
     lethal_right: int = 0
     ground: int = 0
     ground_known: int = 0
+    # Rows: everywhere, on the trail. Columns: at any distance, then by band.
+    passable: NDArray[np.intp] = field(default_factory=lambda: np.zeros((2, 1 + len(BANDS)), np.intp))
+    passable_kept: NDArray[np.intp] = field(default_factory=lambda: np.zeros((2, 1 + len(BANDS)), np.intp))
+    passable_lethal: NDArray[np.intp] = field(default_factory=lambda: np.zeros((2, 1 + len(BANDS)), np.intp))
 
     def numbers(self) -> dict[str, float]:
         """Shares, and how many cells they rest on."""
@@ -100,6 +112,13 @@ class Score:
             },
             "lethal_precision": self.lethal_right / max(1, self.lethal),
             "coverage": self.ground_known / max(1, self.ground),
+            "free_kept": float(self.passable_kept[0, 0] / max(1, self.passable[0, 0])),
+            "false_lethal": float(self.passable_lethal[0, 0] / max(1, self.passable[0, 0])),
+            **{
+                f"trail_{what}_{low}_{high}_m": float(some[1, 1 + k] / max(1, self.passable[1, 1 + k]))
+                for what, some in (("kept", self.passable_kept), ("lethal", self.passable_lethal))
+                for k, (low, high) in enumerate(BANDS)
+            },
             "free_cells": self.free,
             "lethal_foot_cells": int(self.foot.sum()),
         }
@@ -114,6 +133,7 @@ class Run:
         self.variant = variant
         self.score = Score()
         self._truth = tour.truth
+        self._terrain = tour.world.terrain
         self._mount = camera_mount(x, y, z, roll, pitch + np.radians(variant.pitch_error), yaw)
         self._projector = variant.settings.projector(ontology)
         self._costmap = variant.settings.costmap(ontology)
@@ -138,7 +158,7 @@ class Run:
         )
         result = self._costmap.update(observation, pose)
         if max_range is not None:
-            _count(self.score, result, self._truth, look, max_range)
+            _count(self.score, result, self._truth, self._terrain, look, max_range)
 
     def _noisy(self, depth_HW: NDArray[np.uint16]) -> NDArray[np.float32]:
         depth = depth_HW.astype(np.float32) * np.float32(1e-3)
@@ -185,7 +205,9 @@ def measure(
     return {name: run.score for name, run in runs.items()}
 
 
-def _count(score: Score, costmap: Costmap, truth: Costmap, look: Look, max_range: float) -> None:
+def _count(
+    score: Score, costmap: Costmap, truth: Costmap, terrain: Terrain, look: Look, max_range: float
+) -> None:
     grid = costmap.grid
     row0 = round((grid.origin_y - truth.grid.origin_y) / grid.resolution)
     column0 = round((grid.origin_x - truth.grid.origin_x) / grid.resolution)
@@ -203,6 +225,14 @@ def _count(score: Score, costmap: Costmap, truth: Costmap, look: Look, max_range
     ground = _mask(look.ground_N2 - (row0, column0), near) & (true >= 0)
     score.ground += int(ground.sum())
     score.ground_known += int((ground & (costmap.cost_HW >= 0)).sum())
+    passable = ground & (true < PASSABLE)
+    on_trail = terrain.near_trail(*np.meshgrid(x + camera[0], y + camera[1])) < TRAIL_HALF_WIDTH
+    for row, place in enumerate((passable, passable & on_trail)):
+        for column, (low, high) in enumerate(((0, math.inf), *BANDS)):
+            here = place & (distance >= low) & (distance < high)
+            score.passable[row, column] += int(here.sum())
+            score.passable_kept[row, column] += int((here & free).sum())
+            score.passable_lethal[row, column] += int((here & (costmap.cost_HW == 100)).sum())
     foot = _mask(look.foot_N2 - (row0, column0), near) & (true == 100)
     reach = round(NEAR_M / grid.resolution)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
@@ -228,6 +258,7 @@ def plane_variants(base: PipelineSettings) -> dict[str, Variant]:
     """The ground plane as by default, and what each part is worth."""
     return {
         "plane": Variant(base),
+        **{f"plane, contact slope {d}°": Variant(replace(base, contact_slope=d)) for d in CONTACT_SLOPES},
         "plane, without occlusion": Variant(replace(base, shadow="none")),
         "plane, object shadows": Variant(replace(base, shadow="object")),
         "plane, without levelling": Variant(base, levelled=False),
@@ -276,10 +307,12 @@ def main() -> None:
     looks = progress(tour.looks(arguments.frames), what="drive", total=arguments.frames)
     scores = measure(looks, tour, variants, arguments.range, segmenter)
     names = list(next(iter(scores.values())).numbers())[:-2]
-    print(" " * 30 + "".join(f"{name.replace('lethal_recall_', 'recall '):>17}" for name in names))
+    for k, name in enumerate(names):
+        print(f"({k}) {name}", end="  ")
+    print("\n" + " " * 30 + "".join(f"{f'({k})':>8}" for k in range(len(names))))
     for what, score in scores.items():
         numbers = score.numbers()
-        print(f"{what:30}" + "".join(f"{numbers[name]:17.4f}" for name in names))
+        print(f"{what:30}" + "".join(f"{numbers[name]:8.4f}" for name in names))
     if arguments.out:
         about = {k: str(v) if isinstance(v, Path) else v for k, v in vars(arguments).items()}
         result = {"arguments": about, "scores": {k: s.numbers() for k, s in scores.items()}}

@@ -10,19 +10,22 @@ where it stopped. ``--images`` renders pictures too, for a trained model to labe
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from offroad_seg.ontology import load_ontology
 from offroad_seg.progress import progress
+from offroad_seg.transforms import Transform
 from offroad_seg_train.synthetic.bag import drive_seed
-from offroad_seg_train.synthetic.dataset import cached_world
+from offroad_seg_train.synthetic.dataset import ONTOLOGY, cached_world
 from offroad_seg_train.synthetic.drive import Drive, base_T_optical
 from offroad_seg_train.synthetic.render import default_camera, render
 from offroad_seg_train.synthetic.truth import true_costmap
-from offroad_seg_train.synthetic.world import GROUND
+from offroad_seg_train.synthetic.world import GROUND, build_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.camera import CameraModel
-    from offroad_seg.transforms import Transform
     from offroad_seg.types import Costmap
     from offroad_seg_train.synthetic.world import World
 
@@ -70,6 +72,7 @@ class Tour:
         camera: Its size is the looks'.
         rate_hz: Frames a second.
         images: Render pictures.
+        flat: On a world without relief, in a vehicle that bounces.
         cache: Folder where looks are kept; None keeps none.
     """
 
@@ -77,10 +80,15 @@ class Tour:
     camera: CameraModel
     rate_hz: float
     images: bool = False
+    flat: bool = False
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        self.world: World = cached_world(drive_seed(self.seed))
+        self.world: World = (
+            build_world(drive_seed(self.seed), load_ontology(ONTOLOGY), flat=True)
+            if self.flat
+            else cached_world(drive_seed(self.seed))
+        )
         self._truth: Costmap | None = None
 
     @property
@@ -96,6 +104,8 @@ class Tour:
         start = float(np.random.default_rng(self.seed).uniform(0, terrain.trail.length))
         times = np.arange(frames) / self.rate_hz
         poses = Drive(terrain, start=start).poses(times)
+        if self.flat:
+            poses = [pose @ _bounce(float(t)) for t, pose in zip(times, poses, strict=True)]
         u, v = np.meshgrid(np.arange(self.camera.width), np.arange(self.camera.height))
         rays = self.camera.rays(np.stack([u.ravel(), v.ravel()], axis=1).astype(float))
         for k, (time, pose) in enumerate(zip(times, poses, strict=True)):
@@ -112,6 +122,7 @@ class Tour:
         if self.cache is None:
             return None
         name = f"{self.seed}_{self.camera.width}x{self.camera.height}_{self.rate_hz:g}"
+        name += "_flat" if self.flat else ""
         return self.cache / f"{name}{'_images' if self.images else ''}" / f"{k:05}.npz"
 
     def _look(self, k: int, stamp_ns: int, pose: Transform, rays: NDArray[np.float64]) -> Look:
@@ -144,6 +155,15 @@ class Tour:
             _cells(truth, points[bare]),
             render(world, self.camera, view, (k,)).image_HWC if self.images else None,
         )
+
+
+def _bounce(seconds: float) -> Transform:
+    """What braking and stones do to a vehicle on level ground: within 3° of roll and 4° of pitch, in under a second."""
+    return Transform.from_rpy(
+        math.radians(3.0) * math.sin(2 * math.pi * 1.3 * seconds),
+        math.radians(4.0) * math.sin(2 * math.pi * 1.9 * seconds + 1.0),
+        0.0,
+    )
 
 
 def _cells(truth: Costmap, points_N3: NDArray[np.float64]) -> NDArray[np.int32]:
@@ -189,13 +209,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=360)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--flat", action="store_true", help="a world without relief, and a vehicle that bounces"
+    )
     parser.add_argument("--cache", type=Path, help="folder where looks are kept")
 
 
 def tour_of(arguments: argparse.Namespace, *, images: bool) -> Tour:
     """The drive that the arguments describe."""
     camera = default_camera(arguments.width, arguments.height)
-    return Tour(arguments.seed, camera, arguments.rate, images, arguments.cache)
+    return Tour(arguments.seed, camera, arguments.rate, images, arguments.flat, arguments.cache)
 
 
 def main() -> None:

@@ -99,13 +99,14 @@ class Terrain:
     Args:
         rng: The world's generator.
         style: Relief and shares of cover.
+        flat: Without relief.
 
     Attributes:
         trail: The loop that the vehicle follows.
         trail_HW: Distance to its middle in metres, cells of ``RASTER`` metres from (−HALF, −HALF), row = y.
     """
 
-    def __init__(self, rng: np.random.Generator, style: Style) -> None:
+    def __init__(self, rng: np.random.Generator, style: Style, *, flat: bool = False) -> None:
         self._style = style
         self._frames = [Frame2D.random(rng) for _ in range(3)]
         self.cover_frame = self._frames[2]
@@ -116,8 +117,9 @@ class Terrain:
         self._axis = _axis()
         x, y = np.meshgrid(self._axis, self._axis)
         self._relief_m = self._gentle_relief()
-        self._z = self._relief(x, y)
-        self._press_trail(x, y)
+        self._z = np.zeros_like(x) if flat else self._relief(x, y)
+        if not flat:
+            self._press_trail(x, y)
 
     def _gentle_relief(self) -> float:
         """The style's relief, reduced so far that the trail is nowhere steeper than ``STEEPEST``."""

@@ -90,21 +90,22 @@ class World:
         return ids
 
 
-def begin(seed: tuple[int, ...]) -> tuple[np.random.Generator, Style, Terrain]:
+def begin(seed: tuple[int, ...], *, flat: bool = False) -> tuple[np.random.Generator, Style, Terrain]:
     """The quick part of a world, enough to know where the trail runs: the generator after it, style, terrain."""
     rng = np.random.default_rng(list(seed))
     style = random_style(rng)
-    return rng, style, Terrain(rng, style)
+    return rng, style, Terrain(rng, style, flat=flat)
 
 
-def build_world(seed: tuple[int, ...], ontology: Ontology) -> World:
+def build_world(seed: tuple[int, ...], ontology: Ontology, *, flat: bool = False) -> World:
     """Build the world of a seed: the same seed gives the same world.
 
     Args:
         seed: Any tuple of integers ≥ 0.
         ontology: ``duality_desert`` or one with the same class names.
+        flat: Without relief, to tell errors of a ground plane from others.
     """
-    rng, style, terrain = begin(seed)
+    rng, style, terrain = begin(seed, flat=flat)
     things = populate(rng, style, terrain)
     vertices, normals, faces = terrain.mesh()
     ground = Mesh(vertices, normals, np.ones_like(vertices), faces)
