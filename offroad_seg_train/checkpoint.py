@@ -21,6 +21,7 @@ from offroad_seg.errors import InputError
 from offroad_seg.image import Letterbox, Normalization
 from offroad_seg.ontology import Ontology
 from offroad_seg_train.models import ModelConfig, NormalizedModel, build_model
+from offroad_seg_train.torch_files import why_unreadable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,9 +152,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "no such checkpoint", where=str(path), mend="give RUN/checkpoints/best.ckpt of a training run"
         ) from None
     except _DAMAGED as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"the checkpoint cannot be read: {first}",
+            f"the checkpoint cannot be read: {why_unreadable(error)}",
             where=str(path),
             mend="use last.ckpt or best.ckpt of another run",
         ) from error

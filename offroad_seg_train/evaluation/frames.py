@@ -89,8 +89,21 @@ def choose_frames(source: FrameSource, own: Ontology, recipe: dict[str, Any], *,
         InputError: The classes are not the model's, the model was not split in that way, or the part is empty.
         DataError: The folder is missing, or images and masks do not pair.
     """
-    ontology = _label_set(own, source.ontology or own_ontology(source.root))
     layout = find_layout(source.layout, source.root)
+    given = source.ontology or own_ontology(source.root)
+    ontology = _label_set(own, given)
+    if (
+        given is None
+        and layout.ontology not in (None, own.name)
+        and not is_training_folder(source.root, recipe)
+    ):
+        _LOG.warning(
+            "data of layout %s come with ontology %s; their values are read as those of %s, which the model has: "
+            "--ontology says what they mean",
+            layout.name,
+            layout.ontology,
+            own.name,
+        )
     pairs = list_pairs(layout.name, source.root)
     if source.part == "all":
         if is_training_folder(source.root, recipe):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from offroad_seg.errors import InputError
+from offroad_seg_train.torch_files import why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,9 +180,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             where=f"model.backbone_weights={path}",
             mend="timm, none, or an existing file",
         ) from None
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, _unpickling_error()) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         raise InputError(
-            f"the weights file cannot be read: {_first_line(error)}",
+            f"the weights file cannot be read: {why_unreadable(error)}",
             where=str(path),
             mend="give a plain state dict saved with torch.save, or a .safetensors file",
         ) from error
@@ -196,12 +198,6 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             name = name.removeprefix(prefix)
         state[name] = tensor
     return state
-
-
-def _unpickling_error() -> type[Exception]:
-    import pickle
-
-    return pickle.UnpicklingError
 
 
 def _first_line(error: Exception) -> str:

@@ -183,12 +183,12 @@ class SegmentationModule(lightning.LightningModule):
             return
         for loss, names, batch_idx in self._unchecked:
             if not torch.isfinite(loss):
+                epoch = self.first_epoch + self.current_epoch
                 raise OffroadSegError(
-                    f"the {what} is {float(loss)} in epoch {self.first_epoch + self.current_epoch + 1}, "
-                    f"batch {batch_idx + 1}",
+                    f"the {what} is {float(loss)} in epoch {epoch + 1}, batch {batch_idx + 1}",
                     where=f"images {', '.join(names)}",
-                    mend="look at these images; else a lower optimizer.lr, clip=1.0, or precision=32-true. "
-                    "checkpoints/last.ckpt holds the epoch before",
+                    mend="look at these images; else a lower optimizer.lr, clip=1.0, or precision=32-true"
+                    + (". checkpoints/last.ckpt holds the epoch before" if epoch else ""),
                 )
 
     def _take(self, batch: dict[str, Any], logits_BCHW: Tensor, count: int) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offroad_seg.errors import InputError
+from offroad_seg.errors import DataError, InputError
 from offroad_seg.image import Letterbox
 from offroad_seg_train.data.checks import check_dataset
 from offroad_seg_train.data.dataset import build_dataset
@@ -26,6 +26,7 @@ def open_data(
 
     Raises:
         InputError: No data folder is given, or it cannot be used.
+        DataError: Its files are not sound, or nothing in it is labelled.
     """
     if config.root is None:
         raise InputError("no data folder", where="data.root", mend="give --data DIR")
@@ -33,7 +34,14 @@ def open_data(
     ontology = data_ontology(layout, config.root, config.ontology)
     letterbox = Letterbox(config.height, config.width)
     # All that is wrong with the data is said now, not one file at a time hours later.
-    pairs = check_dataset(layout.name, config.root, ontology, show_progress=show).pairs
+    check = check_dataset(layout.name, config.root, ontology, show_progress=show)
+    pairs = check.pairs
+    if not check.class_pixels_N.any():
+        raise DataError(
+            f"not one pixel of {len(pairs)} masks has a class: ontology {ontology.name} ignores every value in them",
+            where=config.root,
+            mend="another data.ontology, or labels",
+        )
 
     def frames(root: str, indices: list[int] | None, source_scale: float = 1.0) -> Frames:
         return Frames(

@@ -14,10 +14,12 @@ import pytest
 from offroad_seg.cli.main import main
 from offroad_seg.metrics import confusion, metrics_from_confusion
 from offroad_seg.ontology import load_ontology
+from offroad_seg_train.evaluation.frames import FrameSource, choose_frames
 from offroad_seg_train.evaluation.opened import open_model
 from offroad_seg_train.training.config import DataConfig
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.datasets import write_ycor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,3 +209,15 @@ def test_a_temperature_is_fitted_on_a_checkpoint_alone(
     assert metrics["model"]["temperature"] == 1.0  # it is only said, not used
     assert "export --calibrate" in capsys.readouterr().out
     assert "calibration error" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_data_of_another_label_set_are_not_read_as_the_model_s_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = write_ycor(tmp_path / "data")
+    for own, warned in (("ai4mars", True), ("ycor", False)):
+        caplog.clear()
+        frames = choose_frames(FrameSource(made.root), load_ontology(own), {}, where="model")
+        assert frames.ontology.name == own
+        said = "data of layout ycor come with ontology ycor; their values are read as those of ai4mars"
+        assert (said in caplog.text) == warned

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,6 +179,7 @@ def test_a_loss_that_is_not_finite_names_the_files(recipe: TrainConfig, tmp_path
     assert len(named) == 4
     assert all(name.startswith("f0") for name in named)
     assert "lr" in caught.value.mend
+    assert "last.ckpt" not in caught.value.mend, "there is none yet"
 
 
 def test_masks_with_unknown_values_stop_before_training(
@@ -191,6 +193,18 @@ def test_masks_with_unknown_values_stop_before_training(
     cv2.imwrite(str(bad / "Segmentation" / "f003.png"), mask)
     with pytest.raises(InputError, match=r"1234 \(3840 pixels"):
         train(replace(recipe, data=replace(recipe.data, root=str(bad))), tmp_path / "run", show=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_masks_in_which_all_is_ignored_stop_before_training(
+    recipe: TrainConfig, frames: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    shutil.copytree(frames, empty)
+    for mask in (empty / "Segmentation").iterdir():
+        cv2.imwrite(str(mask), np.zeros((48, 80), np.uint16))  # raw 0 is ignored
+    with pytest.raises(DataError, match="not one pixel of 20 masks has a class: ontology duality_desert"):
+        train(replace(recipe, data=replace(recipe.data, root=str(empty))), tmp_path / "run", show=False)
     assert not (tmp_path / "run").exists()
 
 
