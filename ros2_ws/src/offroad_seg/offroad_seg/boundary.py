@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from offroad_seg.counting import count_bytes
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class BoundaryIoU:
 
     def _counts(self, labels_HW: U8, mask_HW: NDArray[np.bool_]) -> I64:
         """Pixels of each class inside a mask."""
-        counts: I64 = np.bincount(labels_HW[mask_HW], minlength=256)[: self.n_classes]
-        return counts
+        return count_bytes(labels_HW, mask_HW.view(np.uint8))[: self.n_classes]
 
     def add(self, other: BoundaryIoU) -> None:
         """Add the pixels that another one of as many classes has counted."""

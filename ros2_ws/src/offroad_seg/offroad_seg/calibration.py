@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from offroad_seg.counting import count_bytes
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -33,15 +34,13 @@ class Calibration:
     def update(self, confidence: NDArray[Any], predicted: NDArray[Any], truth: NDArray[Any]) -> None:
         """Add pixels, all of one shape; ``confidence`` is uint8 0–255 or a float 0–1."""
         known = truth != UNLABELLED
-        right = (predicted == truth)[known]
+        right = (predicted == truth) & known
         if confidence.dtype == np.uint8:
-            # Of 256 values only their numbers count: seven times as fast as pixel by pixel.
-            levels = np.bincount(confidence[known] + 256 * right.astype(np.uint16), minlength=512).reshape(
-                2, 256
-            )
-            value, of_each, correct = np.arange(256) / 255.0, levels.sum(axis=0), levels[1]
+            # Of 256 values only their numbers count: many times as fast as pixel by pixel.
+            value, of_each = np.arange(256) / 255.0, count_bytes(confidence, known.view(np.uint8))
+            correct = count_bytes(confidence, right.view(np.uint8)).astype(np.float64)
         else:
-            value, correct = confidence[known].astype(np.float64), right.astype(np.float64)
+            value, correct = confidence[known].astype(np.float64), right[known].astype(np.float64)
             of_each = np.ones(len(value), np.int64)
         index = np.clip((value * self.bins).astype(np.int64), 0, self.bins - 1)
         self.total += np.bincount(index, weights=of_each, minlength=self.bins)

@@ -30,6 +30,7 @@ import numpy as np
 
 from offroad_seg.boundary import BoundaryIoU
 from offroad_seg.calibration import Calibration
+from offroad_seg.counting import count_bytes
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -85,17 +86,20 @@ def confusion(predicted: NDArray[Any], truth: NDArray[Any], n_classes: int) -> I
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"prediction has shape {predicted.shape} and truth {truth.shape}")
-    pixels = np.bincount(truth.ravel(), minlength=UNLABELLED + 1)
+    bytes_only = predicted.dtype == truth.dtype == np.uint8
+    pixels = count_bytes(truth) if bytes_only else np.bincount(truth.ravel(), minlength=UNLABELLED + 1)
     pixels[UNLABELLED] = 0
     if pixels[n_classes:].any():
         worst = int(np.flatnonzero(pixels)[-1])
         raise ValueError(f"the truth holds id {worst}, but there are {n_classes} classes")
-    # One number for each pair, n_classes standing for "none": at most 255 · 256 + 255.
-    pairs = np.minimum(truth, n_classes).astype(np.uint16)
-    pairs *= np.uint16(n_classes + 1)
-    pairs += np.minimum(predicted, n_classes).astype(np.uint16)
-    flat = np.bincount(pairs.ravel(), minlength=(n_classes + 1) ** 2)
-    counts: I64 = flat.reshape(n_classes + 1, n_classes + 1)[:n_classes].astype(np.int64)
+    # One number for each pair, n_classes standing for "none": at most 255 · 256 + 255, and a byte for 15 classes.
+    side = n_classes + 1
+    dtype = np.uint8 if bytes_only and side**2 <= UNLABELLED + 1 else np.uint16
+    pairs = np.minimum(truth, n_classes).astype(dtype, copy=False)
+    pairs *= dtype(side)
+    pairs += np.minimum(predicted, n_classes).astype(dtype, copy=False)
+    flat = count_bytes(pairs) if dtype is np.uint8 else np.bincount(pairs.ravel(), minlength=side**2)
+    counts: I64 = flat[: side**2].reshape(side, side)[:n_classes].astype(np.int64)
     return counts
 
 

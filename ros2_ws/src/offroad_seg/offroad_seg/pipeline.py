@@ -56,6 +56,7 @@ def build_pipelines(
     device: str = "auto",
     threads: int = 0,
     settings: PipelineSettings | None = None,
+    spin: bool = True,
 ) -> dict[str, PerceptionPipeline]:
     """Load the bundle's engine once, and build a pipeline for each camera; all feed one costmap.
 
@@ -66,6 +67,7 @@ def build_pipelines(
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: Threads of a CPU engine, 0 for its default.
         settings: None takes the defaults.
+        spin: As for ``load_engine``; False where other threads have work to do meanwhile.
 
     Returns:
         Camera's name → its pipeline. To be called from one thread at a time; ``close`` of one closes the engine of
@@ -91,7 +93,7 @@ def build_pipelines(
         # Before the engine: a wrong setting is said at once, not after it has loaded.
         projectors = {source: settings.projector(bundle.ontology) for source in sources}
         costmap = settings.costmap(bundle.ontology)
-    engine = load_engine(bundle, backend=backend, device=device, threads=threads)
+    engine = load_engine(bundle, backend=backend, device=device, threads=threads, spin=spin)
     return {
         source: PerceptionPipeline(
             Segmenter(bundle, engine, output_size=settings.output_size, rotation=settings.rotation),

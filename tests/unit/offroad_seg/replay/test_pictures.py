@@ -16,7 +16,7 @@ from offroad_seg.replay.charts import histogram, track
 from offroad_seg.replay.evaluation import FrameRow
 from offroad_seg.replay.frames import BagFrame
 from offroad_seg.replay.gallery import WORST, Gallery
-from offroad_seg.replay.gridview import LETHAL_RGB, PIXELS, GridView
+from offroad_seg.replay.gridview import LETHAL_RGB, PIXELS, GridView, cost_colors
 from offroad_seg.transforms import Transform
 from offroad_seg.types import Costmap, Frame, GridSpec, Perception, Segmentation
 
@@ -37,7 +37,7 @@ def test_what_lies_ahead_is_above_the_vehicle_and_what_is_left_is_left(yaw):
     x = 50.0 + ahead * math.cos(yaw) - left * math.sin(yaw)
     y = 20.0 + ahead * math.sin(yaw) + left * math.cos(yaw)
     costmap = lethal_at(x, y)
-    picture = GridView.around(costmap, pose).draw(costmap)
+    picture = cost_colors()[GridView.around(costmap, pose).cells(costmap)]
     rows, columns = np.nonzero((picture[..., :3] == LETHAL_RGB[::-1]).all(axis=2))
     pixels_a_metre = PIXELS / 16.0
     # Half a cell and half a pixel of rounding.
@@ -48,7 +48,7 @@ def test_what_lies_ahead_is_above_the_vehicle_and_what_is_left_is_left(yaw):
 def test_unknown_cells_and_what_lies_outside_are_transparent():
     grid = GridSpec(20, 20, 0.5, -5.0, -5.0)
     costmap = Costmap(np.full((20, 20), -1, np.int8), grid, "base_link", 0)
-    assert GridView.around(costmap, None).draw(costmap)[..., 3].max() == 0
+    assert cost_colors()[GridView.around(costmap, None).cells(costmap)][..., 3].max() == 0
 
 
 @pytest.fixture(scope="module")

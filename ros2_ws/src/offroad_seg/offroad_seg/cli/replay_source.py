@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offroad_seg.errors import InputError
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
@@ -67,6 +69,12 @@ def open_source(args: argparse.Namespace) -> Iterator[Opened]:
     from offroad_seg.transforms import camera_mount
 
     values = read_parameters(args.params, args.param)
+    if values.get("attitude") == "imu":
+        raise InputError(
+            "a replay takes roll and pitch from the bag's poses, not from an IMU",
+            where="attitude: imu",
+            mend="--param attitude=odom; where odometry is flat, the costmap is then that of a flat vehicle",
+        )
     bundle = Bundle.load(args.bundle)
     with open_bag(args.bag) as bag:
         topics = choose_topics(
@@ -126,6 +134,7 @@ def load_pipelines(opened: Opened, cameras: Sequence[str]) -> dict[str, Percepti
         device=settings.device,
         threads=settings.threads,
         settings=pipeline_settings(settings, costs),
+        spin=False,  # reading, measuring and drawing go on beside it
     )
     next(iter(pipelines.values())).segmenter.warm_up()
     return pipelines

@@ -46,6 +46,7 @@ class OnnxRuntimeEngine:
         device: ``cpu``, ``cuda``, ``tensorrt`` (ONNX Runtime's provider of that name, which builds its engines at the
             first load and keeps them in the user's cache) or ``auto``.
         threads: Threads inside one operator; 0 = one for each physical core.
+        spin: Threads that have nothing to do look for work for a while before they sleep.
 
     Raises:
         BundleError: The graph is not what the manifest says, or was optimised for another version or CPU.
@@ -54,7 +55,9 @@ class OnnxRuntimeEngine:
 
     name = NAME
 
-    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 0) -> None:
+    def __init__(
+        self, bundle: Bundle, *, device: str = "auto", threads: int = 0, spin: bool = True
+    ) -> None:
         import onnxruntime as ort
 
         compiled = bundle.manifest.backend == NAME
@@ -63,6 +66,10 @@ class OnnxRuntimeEngine:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
+        if not spin:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # While they wait for each other, not for the next image: then the cores are for what becomes of this one.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if compiled:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         path = bundle.file(MODEL)

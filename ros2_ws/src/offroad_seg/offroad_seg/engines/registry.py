@@ -81,7 +81,12 @@ def choose_backend(bundle: Bundle, backend: str | None = None) -> str:
 
 
 def load_engine(
-    bundle: Bundle, backend: str | None = None, device: str = "auto", threads: int = 0
+    bundle: Bundle,
+    backend: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    *,
+    spin: bool = True,
 ) -> InferenceEngine:
     """Load a bundle's network.
 
@@ -91,6 +96,8 @@ def load_engine(
         device: ``cpu``, ``cuda``, ``auto`` (a GPU where the run time can use one), or, with ONNX Runtime,
             ``tensorrt``.
         threads: Threads inside one operator; 0 = the run time chooses.
+        spin: Whether ONNX Runtime's threads may spin while they wait for each other, which takes cores from whatever
+            else works beside the engine.
 
     Raises:
         InputError: There is no such back end or device.
@@ -110,7 +117,8 @@ def load_engine(
     kind = _engine_class(name)
     if reason := kind.unavailable():
         raise EngineError(f"the back end {name} does not work here: {reason}", where=str(bundle.path))
-    engine: InferenceEngine = kind(bundle, device=device, threads=threads)
+    options = {"spin": spin} if name == "onnxruntime" else {}
+    engine: InferenceEngine = kind(bundle, device=device, threads=threads, **options)
     return engine
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from offroad_seg.counting import count_bytes
 from offroad_seg.mapping.doubt import ood_share
 from offroad_seg.metrics import confusion, count_image, metrics_from_confusion
 from offroad_seg.replay.costmap_truth import compare
@@ -99,7 +100,7 @@ class Scorer:
             self._reset()
         result, camera, n = perception.segmentation, bag_frame.camera, self._ontology.n_classes
         truth, miou = self._truth(bag_frame, perception)
-        pixels = np.bincount(result.labels_HW.ravel(), minlength=256)
+        pixels = count_bytes(result.labels_HW)
         return FrameRecord(
             index=bag_frame.index,
             camera=camera,

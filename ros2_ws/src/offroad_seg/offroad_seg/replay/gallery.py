@@ -6,9 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from offroad_seg.replay import gallery_pictures as draw
 from offroad_seg.replay.drive_mosaic import DriveMosaic
-from offroad_seg.replay.gridview import GridView
+from offroad_seg.replay.gridview import GridView, cost_colors
 from offroad_seg.replay.report_measures import worst_measure
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ WORST = 10
 APART_S = 1.0
 BYTES = 26_000_000
 """Of pictures in the page. All else in it is bounded too, so that the report stays under 30 MB."""
+COLORS = np.ascontiguousarray(cost_colors()[:, [2, 1, 0, 3]])
 SMALLER = ((1.0, FRAMES), (0.5, FRAMES // 2), (0.25, 0))
 """What gives way where there are too many bytes: down to so many frames at each share of a picture's pixels."""
 
@@ -156,9 +159,9 @@ class Gallery:
         if perception.costmap is not None:
             moves = perception.costmap.frame_id == self._odom_frame
             view = GridView.around(perception.costmap, bag_frame.odom_T_base if moves else None)
-            uris["costmap"] = draw.png_uri(view.draw(perception.costmap))
+            uris["costmap"] = draw.indexed_uri(view.cells(perception.costmap), COLORS)
             if self.true_costmap is not None and self.true_costmap.frame_id == perception.costmap.frame_id:
-                uris["true_costmap"] = draw.png_uri(view.draw(self.true_costmap))
+                uris["true_costmap"] = draw.indexed_uri(view.cells(self.true_costmap), COLORS)
         return uris
 
 

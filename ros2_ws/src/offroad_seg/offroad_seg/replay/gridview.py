@@ -80,8 +80,8 @@ class GridView:
             yaw = math.atan2(float(forward[1]), float(forward[0]))
         return cls(x, y, yaw, half, 1.6 * half)
 
-    def draw(self, costmap: Costmap) -> NDArray[np.uint8]:
-        """BGRA picture (PIXELS, PIXELS, 4)."""
+    def cells(self, costmap: Costmap) -> NDArray[np.uint8]:
+        """The cost of each pixel as uint8 index of ``cost_colors``, (PIXELS, PIXELS)."""
         grid = costmap.grid
         step = self.span / PIXELS
         c, s = math.cos(self.yaw), math.sin(self.yaw)
@@ -95,7 +95,7 @@ class GridView:
         )
         inverse /= grid.resolution
         inverse[:, 2] -= 0.5
-        cells = cv2.warpAffine(
+        found = cv2.warpAffine(
             costmap.cost_HW.view(np.uint8),
             inverse,
             (PIXELS, PIXELS),
@@ -103,5 +103,4 @@ class GridView:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=COST_UNKNOWN & 0xFF,
         )
-        picture: NDArray[np.uint8] = np.take(cost_colors(), cells, axis=0)
-        return picture
+        return np.asarray(found, np.uint8)

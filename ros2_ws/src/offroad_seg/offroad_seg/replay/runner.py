@@ -13,7 +13,7 @@ from offroad_seg import __version__
 from offroad_seg.errors import ImageError
 from offroad_seg.progress import progress
 from offroad_seg.replay.annotated import AnnotatedWriter
-from offroad_seg.replay.behind import Behind
+from offroad_seg.replay.behind import Behind, one_opencv_thread
 from offroad_seg.replay.evaluation import Evaluation, Measures
 from offroad_seg.replay.frames import BagFrame, Drop, FrameSource
 from offroad_seg.replay.gallery import Gallery
@@ -90,7 +90,11 @@ class Replay:
         if source.topics.grid is not None:
             annotated.copy(list(source.bag.messages([source.topics.grid.name]))[:1])
         started = time.perf_counter()
-        with RecordWriter(folder / FRAMES_NAME) as records, Prefetch(source.frames) as items:
+        with (
+            one_opencv_thread(),
+            RecordWriter(folder / FRAMES_NAME) as records,
+            Prefetch(source.frames) as items,
+        ):
             # Behind the engine two more threads: one measures, one draws and writes.
             def draw(result: Drawn) -> None:
                 if isinstance(result, Drop):

@@ -47,7 +47,7 @@ class SecondBundle:
         self, bundle: Bundle, ontology: Ontology, *, device: str = "auto", rotation: int = 0
     ) -> None:
         self._ids_256, alone = _translation(bundle.ontology, ontology)
-        self._segmenter = Segmenter(bundle, load_engine(bundle, device=device), rotation=rotation)
+        self._segmenter = Segmenter(bundle, load_engine(bundle, device=device, spin=False), rotation=rotation)
         self.told: dict[str, Any] = {
             "bundle": bundle.manifest.name,
             "digest": bundle.manifest.digest,
