@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
 from offroad_seg.errors import InputError
 from offroad_seg_train.models import ModelConfig, build_model
+from offroad_seg_train.training.config import TrainConfig
 from offroad_seg_train.training.optim import OptimizerConfig, build_optimizer
+from offroad_seg_train.training.run import train
+from tests.unit.offroad_seg_train.training.test_phases import Interrupt, figures
 
 
 def test_v3_has_two_learning_rates() -> None:
@@ -48,6 +54,35 @@ def test_one_kernel_for_all_tensors_gives_what_the_plain_optimiser_gives(name: s
             optimizer.step()
         results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-5)
+
+
+def test_muon_moves_every_direction_of_a_convolution_alike_and_norms_as_adamw_does() -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(name="tiny", width=16), 5)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    rate = 1e-3
+    optimizer = build_optimizer(OptimizerConfig("muon", rate, weight_decay=0.0), model)
+    model(torch.rand(2, 3, 32, 48)).square().mean().backward()
+    optimizer.step()
+    steps = {name: (p.detach() - before[name]) / rate for name, p in model.named_parameters()}
+    # Deeper, maps of this small image have too few places for gradients of full rank.
+    convolutions = [step.flatten(1) for name, step in steps.items() if name.startswith("stage8.1.conv")]
+    assert len(convolutions) == 2
+    for step in convolutions:
+        values = torch.linalg.svdvals(step)
+        assert values.min() > 0.8 * values.max(), "those of a plain gradient span orders of magnitude"
+        # As large as AdamW's steps are: the same rates fit both.
+        assert step.square().mean().sqrt() == pytest.approx(0.2, rel=0.05)
+    norms = [step for name, step in steps.items() if step.ndim == 1]
+    assert all(0.5 < step.abs().median() < 2.5 for step in norms)
+
+
+def test_a_run_with_muon_goes_on_as_if_it_had_not_stopped(recipe: TrainConfig, tmp_path: Path) -> None:
+    config = replace(recipe, epochs=2, optimizer=OptimizerConfig("muon", 3e-3, weight_decay=1e-2))
+    rows = train(config, tmp_path / "unbroken", show=False).rows
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "broken", show=False, callbacks=[Interrupt(2)])
+    assert figures(train(config, tmp_path / "broken", resume=True, show=False).rows) == figures(rows)
 
 
 def test_a_network_that_is_wholly_frozen_is_refused() -> None:
