@@ -33,6 +33,8 @@ def test_the_demo_ends_in_a_report(tmp_path):
     assert metrics["costmap_frames"] == 12
     assert 0.0 < metrics["miou_present"] < 1.0
     assert metrics["costmap"]["frames"] == 12
+    assert metrics["settings"]["projection"] == "depth"
+    assert metrics["bag"]["topics"]["depth"] == "/camera/depth"
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "http://" not in report.replace("http://www.w3.org/", "")
     assert Bundle.load(out / "bundle").manifest.backend == "onnxruntime"
