@@ -87,6 +87,7 @@ class FakeTensorRt:
     ILogger = Logger
     TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
     LayerInformationFormat = SimpleNamespace(JSON="json", ONELINE="oneline")
+    ExecutionContextAllocationStrategy = SimpleNamespace(STATIC="static", USER_MANAGED="user")
 
     def __init__(
         self,
@@ -156,25 +157,67 @@ class FakeEngine:
     def create_engine_inspector(self) -> Any:
         return SimpleNamespace(get_engine_information=lambda _: '{"Layers": []}')
 
-    def create_execution_context(self) -> FakeContext | None:
+    def create_runtime_config(self) -> FakeConfig:
+        return FakeConfig()
+
+    def create_execution_context(self, config: FakeConfig | None = None) -> FakeContext | None:
         address = ctypes.c_uint64()
+        if config is not None and config.strategy == "user":
+            return FakeContext(self, None)
         if self.trt.driver.cuMemAlloc_v2(ctypes.byref(address), self.trt.scratch):
             self.logger.log(1, f"Error Code 2: OutOfMemory (Requested size was {self.trt.scratch} bytes.)")
             return None
         return FakeContext(self, address.value)
 
 
+class FakeConfig:
+    """As ``IRuntimeConfig`` of TensorRT for RTX; its cache holds a text."""
+
+    def __init__(self) -> None:
+        self.strategy = "static"
+        self.cache: FakeCache | None = None
+
+    def create_runtime_cache(self) -> FakeCache:
+        return FakeCache()
+
+    def set_runtime_cache(self, cache: FakeCache) -> bool:
+        self.cache = cache
+        return True
+
+    def set_execution_context_allocation_strategy(self, strategy: str) -> None:
+        self.strategy = strategy
+
+
+class FakeCache:
+    """As ``IRuntimeCache``."""
+
+    def __init__(self) -> None:
+        self.data = b"compiled here"
+
+    def serialize(self) -> bytes:
+        return self.data
+
+    def deserialize(self, data: bytes) -> bool:
+        self.data = data + b", read"
+        return True
+
+
 class FakeContext:
-    def __init__(self, engine: FakeEngine, scratch: int) -> None:
+    def __init__(self, engine: FakeEngine, scratch: int | None) -> None:
         self.engine, self.scratch = engine, scratch
+        self.has_memory = scratch is not None
         self.addresses: dict[str, int] = {}
         self.callbacks: list[Any] = []
         self.ready = False  # its first run takes memory and loads code, which cannot be recorded
         self.first_run: list[int] = []
 
     def __del__(self) -> None:
-        for address in (self.scratch, *self.first_run):
+        for address in (*([] if self.scratch is None else [self.scratch]), *self.first_run):
             self.engine.trt.driver.cuMemFree_v2(address)
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert memory % 16 == 0  # 256 with a real driver
+        self.has_memory = size >= self.engine.device_memory_size_v2
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
@@ -188,6 +231,8 @@ class FakeContext:
             if trt.driver.cuMemAlloc_v2(ctypes.byref(address), 1) == 0:
                 self.first_run.append(address.value)
                 self.ready = True
+        if not self.has_memory:
+            return False
         if trt.failing or (trt.driver.fake_recording(stream) and not trt.capturable):
             self.engine.logger.log(1, "IExecutionContext::enqueueV3: Error Code 1: Cuda Runtime (something)")
             return False

@@ -6,19 +6,26 @@ The fixture ``driver`` fails a test that leaves anything behind, frees memory to
 
 from __future__ import annotations
 
+import sys
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from offroad_seg.bundle import write_bundle
+from offroad_seg.engines import trt_engine
+from offroad_seg.engines.cuda import Gpu
 from offroad_seg.engines.gpu_letterbox import MAX_SIZES
+from offroad_seg.engines.tensorrt_rtx import TensorRtRtxEngine, kernel_cache
 from offroad_seg.errors import EngineError, GpuMemoryError
-from tests.helpers.fake_gpu import FakeContext
-from tests.helpers.plans import open_engine, picture
+from tests.helpers.fake_gpu import FakeContext, FakeTensorRt
+from tests.helpers.plans import make_bundle, open_engine, picture, plan_of
 
 if TYPE_CHECKING:
     import ctypes
+    from pathlib import Path
 
     from offroad_seg.bundle import Bundle
 
@@ -169,3 +176,30 @@ def test_graph_says_the_same_as_plain_launches(bundle: Bundle, driver: ctypes.CD
     assert (recorded.graphs, plain.graphs) == (("pixels", "image 47×31"), ())
     recorded.close()
     plain.close()
+
+
+def test_tensorrt_for_rtx_takes_its_memory_and_keeps_its_kernels(
+    tmp_path: Path, driver: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake: Any = FakeTensorRt(driver, version="1.7.1")
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake)
+    monkeypatch.setattr(trt_engine, "Gpu", lambda: Gpu(library=driver))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plain = make_bundle(tmp_path, gpu=None)
+    manifest = replace(
+        plain.manifest,
+        backend="tensorrt-rtx",
+        backends=("tensorrt-rtx",),
+        versions={"tensorrt-rtx": "1.7.1"},
+    )
+    bundle = write_bundle(tmp_path / "rtx", manifest, {"model.plan": plan_of()})
+    image, labels = picture(3)
+    for said in (b"compiled here", b"compiled here, read"):
+        engine = TensorRtRtxEngine(bundle)
+        np.testing.assert_array_equal(engine.infer(image[None]).labels_BHW[0], labels)
+        assert kernel_cache(bundle).read_bytes() == said
+        assert engine.graphs == ("pixels",)
+        engine.close()
+    driver.fake_reset(fake.scratch // 2)
+    with pytest.raises(GpuMemoryError, match=r"1 MiB were asked for, \d+ MiB of \d+ MiB are free"):
+        TensorRtRtxEngine(bundle)

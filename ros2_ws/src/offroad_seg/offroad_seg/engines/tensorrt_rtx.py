@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg import resources
-from offroad_seg.engines.cuda import why_no_gpu
+from offroad_seg.engines.cuda import DeviceBuffer, why_no_gpu
 from offroad_seg.engines.trt_engine import TrtEngine
 
 if TYPE_CHECKING:
@@ -60,7 +60,16 @@ class TensorRtRtxEngine(TrtEngine):
                 self._cache.deserialize(self._kernels.read_bytes())
                 self._book.errors.clear()
             config.set_runtime_cache(self._cache)
-        return self._engine.create_execution_context(config)
+        # The plan asks for memory that is there before it runs (see ``compile.trt_build``): so it can be recorded.
+        config.set_execution_context_allocation_strategy(
+            self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
+        context = self._engine.create_execution_context(config)
+        size = self._engine.device_memory_size_v2
+        if context is not None and size:
+            memory = self._hold(DeviceBuffer(self._ready(), size))
+            context.set_device_memory(memory.address, size)
+        return context
 
     def _keep_kernels(self) -> None:
         """Write what was compiled; that it cannot be written is no reason to stop."""
