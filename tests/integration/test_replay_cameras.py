@@ -15,6 +15,7 @@ from offroad_seg.ontology import load_ontology
 from offroad_seg.replay.records import read_records
 from offroad_seg.replay.summary import Summary
 from offroad_seg.replay.topics import COMPRESSED
+from tests.helpers import camera_bags
 from tests.helpers.bags import camera
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.camera_bags import write_camera_file, write_two_cameras
@@ -117,6 +118,20 @@ def test_the_node_with_both_cameras_says_what_replay_says_offline(place, tmp_pat
     for name in ("left", "right"):
         assert offline["cameras"][name]["per_class"] == node["cameras"][name]["per_class"]
         assert node["node"]["cameras"][name]["dropped"] == {}
+
+
+def test_cameras_that_open_at_once_keep_their_own_answers(place, ontology, tmp_path, monkeypatch):
+    pytest.importorskip("rclpy", reason="no rclpy here")
+    monkeypatch.setattr(camera_bags, "LATE_NS", 0)
+    write_two_cameras(tmp_path / "drive", ontology, frames=FRAMES, height=60, width=96)
+    common = ["replay", str(place / "bundle"), str(tmp_path / "drive"), *BOTH, "--out"]
+    for name, more in (("offline", []), ("node", ["--via-ros"]), ("rate", ["--via-ros", "--rate", "1"])):
+        assert main([*common, str(tmp_path / name), *more]) == 0
+    assert rows(tmp_path / "offline") == rows(tmp_path / "node")
+    assert read(tmp_path / "node")["costmap_frames"] == 2 * FRAMES
+    rate = read(tmp_path / "rate")
+    assert rate["frames"] + rate["frames_dropped"] == 2 * FRAMES
+    assert rate["miou_present"] > 0.9
 
 
 def test_what_each_camera_loses_at_a_rate_is_counted_for_it(place, tmp_path):
