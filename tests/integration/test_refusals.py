@@ -182,6 +182,24 @@ def test_engine_of_another_machine(engine: Bundle, portable: Bundle, refused: Ca
     assert mend in said
 
 
+def test_command_names_the_portable_bundle_wherever_it_lies(
+    tmp_path: Path, portable: Bundle, refused: Callable[..., str]
+) -> None:
+    kept = compile_bundle(
+        portable, None, CompileOptions("onnxruntime", cache=tmp_path / "elsewhere" / "cache")
+    )
+    edit_manifest(kept.path, versions={"onnxruntime": "1.0.0"})
+    said = refused("inspect", kept.path)
+    command = said.split("mend: ")[1].partition("   (")[0].split()
+    assert command[:3] == ["offroad-seg", "compile", str(portable.path)]
+    # It works as it stands there.
+    assert main([*command[1:], "--no-cache"]) == 0
+    assert main(["inspect", str(kept.path)]) == 0
+    shutil.rmtree(portable.path)
+    edit_manifest(kept.path, versions={"onnxruntime": "1.0.0"})
+    assert "offroad-seg compile PORTABLE_BUNDLE --backend" in refused("inspect", kept.path)
+
+
 def test_engine_of_another_gpu(engine: Bundle, portable: Bundle) -> None:
     edit_manifest(
         engine.path,

@@ -177,7 +177,7 @@ def compile_command(bundle: Bundle, backend: str | None = None) -> str:
 
 
 def find_portable(bundle: Bundle) -> Path | None:
-    """The portable bundle that an engine was built from, where it lies beside it; else None."""
+    """The portable bundle that an engine was built from: where it lay then, or beside the engine; else None."""
     digest = bundle.manifest.source.get("portable_digest")
     if not digest:
         return None
@@ -186,6 +186,10 @@ def find_portable(bundle: Bundle) -> Path | None:
         with suppress(BundleError):
             if read_manifest(file.parent).digest == digest:
                 return bundle.path.parent / file.parent.name
+    if noted := bundle.manifest.source.get("portable_path"):
+        with suppress(BundleError, OSError):
+            if read_manifest(Path(noted)).digest == digest:
+                return Path(noted)
     return None
 
 

@@ -12,9 +12,11 @@ import pytest
 
 from offroad_seg.bundle import Bundle, write_bundle
 from offroad_seg.compile import onnxruntime_builder
-from offroad_seg.compile.builder import BUILDERS, Built, find_builder
+from offroad_seg.compile.builder import BUILDERS, Built, Plan, find_builder
 from offroad_seg.compile.compiler import CompileOptions, compile_bundle, plan_compile
+from offroad_seg.compile.onnxruntime_builder import OnnxRuntimeBuilder
 from offroad_seg.engines.cpu import describe_cpu, same_kind
+from offroad_seg.engines.onnxruntime import OnnxRuntimeEngine
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.errors import BundleError, EngineError, GateError, InputError
 from offroad_seg.ontology import load_ontology
@@ -149,3 +151,29 @@ def test_cpu_identity() -> None:
 def test_every_builder_can_be_found() -> None:
     for backend in BUILDERS:
         assert find_builder(backend).name == backend
+
+
+def test_engine_that_cannot_run_here_is_refused_before_it_is_built(
+    tmp_path: Path, portable: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnnxRuntimeEngine, "unavailable", staticmethod(lambda: "no GPU"))
+    monkeypatch.setattr(OnnxRuntimeBuilder, "plan", lambda *_: Plan("onnxruntime", "fp32", "GPU", {}))
+    monkeypatch.setattr(OnnxRuntimeBuilder, "build", lambda *_: pytest.fail("it was built"))
+    with pytest.raises(EngineError, match="cannot be judged here, where it does not run: no GPU") as caught:
+        compile_bundle(portable, tmp_path / "out", CompileOptions("onnxruntime"))
+    assert "on the machine that will run it" in caught.value.mend
+    assert [p.name for p in tmp_path.iterdir()] == ["portable"]
+
+
+def test_engine_that_does_not_load_names_what_the_user_gave(
+    tmp_path: Path, portable: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(_self: object, _bundle: object, _plan: object, folder: Path, _tools: object) -> Built:
+        (folder / "model.onnx").write_bytes(b"no graph")
+        return Built(files={"model.onnx": folder / "model.onnx"})  # nor a word on the CPU that it is for
+
+    monkeypatch.setattr(OnnxRuntimeBuilder, "build", build)
+    with pytest.raises(EngineError, match="optimised for another CPU") as caught:
+        compile_bundle(portable, tmp_path / "out", CompileOptions("onnxruntime"))
+    assert caught.value.where == str(tmp_path / "out")
+    assert "candidate" not in str(caught.value)

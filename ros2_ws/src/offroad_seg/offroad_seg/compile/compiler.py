@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from offroad_seg import resources
-from offroad_seg.bundle import Bundle, write_bundle
+from offroad_seg.bundle import Bundle, compile_command, write_bundle
 from offroad_seg.compile.builder import BuildTools, Built, find_builder
 from offroad_seg.compile.cache import entry_path, load_entry, locked
 from offroad_seg.compile.gate_images import MAX_IMAGES, calibration_images, gate_images
@@ -19,6 +19,7 @@ from offroad_seg.compile.judge import judge
 from offroad_seg.compile.out_of_memory import gpu_memory_error
 from offroad_seg.compile.space import full_disk, require_space
 from offroad_seg.compile.watch import Watched
+from offroad_seg.engines import registry
 from offroad_seg.errors import BundleError, EngineError, InputError
 from offroad_seg.manifest import PORTABLE, Manifest
 from offroad_seg.scratch import scratch_folder
@@ -117,6 +118,7 @@ def compile_bundle(bundle: Bundle, out: Path | None, options: CompileOptions) ->
         OffroadSegError: No space is left.
     """
     plan = plan_compile(bundle, options)
+    _require_judgeable(bundle, plan)
     if out is None and options.cache is None:
         raise InputError("nowhere to write the engine to", mend="--out BUNDLE2, or without --no-cache")
     if out is not None:
@@ -139,6 +141,16 @@ def compile_bundle(bundle: Bundle, out: Path | None, options: CompileOptions) ->
         if out is None:
             return cached
         return write_bundle(out, cached.manifest, _files(cached), overwrite=options.overwrite)
+
+
+def _require_judgeable(bundle: Bundle, plan: Plan) -> None:
+    """Refuse before minutes are spent on an engine that cannot run here: some can be built without their GPU."""
+    if reason := registry._engine_class(plan.backend).unavailable():
+        raise EngineError(
+            f"an engine for {plan.backend} cannot be judged here, where it does not run: {reason}",
+            where=str(bundle.path),
+            mend="compile on the machine that will run it; --check-only says what would be built",
+        )
 
 
 def find_cached(bundle: Bundle, options: CompileOptions) -> Path | None:
@@ -186,7 +198,7 @@ def _build_and_write(
 ) -> Bundle:
     _LOG.info("building %s %s for %s", plan.backend, plan.precision, plan.device)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(out.parent, _WORK) as work, _explained(bundle, work):
+    with scratch_folder(out.parent, _WORK) as work, _explained(bundle, work, shown or out):
         folder = work / "artefacts"
         folder.mkdir()
         built = _build(bundle, plan, pictures, folder)
@@ -197,8 +209,8 @@ def _build_and_write(
 
 
 @contextmanager
-def _explained(bundle: Bundle, work: Path) -> Iterator[None]:
-    """Say where a disk or a GPU is full, whatever the run time makes of it."""
+def _explained(bundle: Bundle, work: Path, out: Path) -> Iterator[None]:
+    """Say where a disk or a GPU is full, whatever the run time makes of it, and name no folder that is gone then."""
     # The engine, and its copy: a device engine is seldom larger than the graph that it comes from.
     needed = 2 * max((bundle.path / name).stat().st_size for name in bundle.manifest.files)
     require_space(work, needed)
@@ -208,7 +220,15 @@ def _explained(bundle: Bundle, work: Path) -> Iterator[None]:
         known = full_disk(error, work, needed) or gpu_memory_error(error, where=str(bundle.path))
         if known is not None:
             raise known from error
+        if isinstance(error, EngineError) and str(work) in error.where:
+            raise type(error)(error.what, where=str(out), mend=error.mend) from error
         raise
+    except BundleError as error:
+        # The engine that was just built does not load: to build it again would not mend that.
+        mend = (
+            f"{compile_command(bundle, 'onnxruntime')}, or report this with {bundle.manifest.name}'s manifest"
+        )
+        raise EngineError(error.what, where=str(out), mend=mend) from error
 
 
 def _build(bundle: Bundle, plan: Plan, pictures: Pictures, folder: Path) -> Built:
@@ -236,6 +256,7 @@ def _manifest(bundle: Bundle, plan: Plan, built: Built) -> Manifest:
             **built.source,
             "portable": bundle.manifest.files,
             "portable_digest": bundle.manifest.digest,
+            "portable_path": str(bundle.path.resolve()),
         },
         parity={PORTABLE: bundle.manifest.parity},
         latency_ms={},
