@@ -36,7 +36,7 @@ from offroad_seg.pipeline import PerceptionPipeline, PipelineSettings
 from offroad_seg.ros.camera_info import CalibrationCache
 from offroad_seg.ros.cloud_message import CloudWriter
 from offroad_seg.ros.messages import ImageWriter, grid_message, header_message, raw_costmap_message
-from offroad_seg.segmenter import Segmenter
+from offroad_seg.segmenter import NetworkSegmentation, Segmenter
 from offroad_seg.sensor_messages import check_image, image_to_rgb, stamp_ns
 from offroad_seg.transforms import Transform
 from offroad_seg.types import Frame
@@ -89,7 +89,9 @@ class OurNode:
         segmentation, costmap = perception.segmentation, perception.costmap
         assert costmap is not None
         lap()
-        overlay = overlay_image(image, segmentation.labels_HW, self._ontology)
+        assert isinstance(segmentation, NetworkSegmentation)
+        small = segmentation.network or segmentation
+        overlay = overlay_image(image, small.labels_HW, self._ontology, self._writers[2].buffer(image.shape))
         lap()
         points = self._pipeline.points(frame, segmentation, base_T_camera, odom_T_base)
         assert points is not None

@@ -12,6 +12,8 @@ import numpy as np
 
 from offroad_seg.engines.base import ImageEngine
 from offroad_seg.errors import EngineError, InputError
+from offroad_seg.mapping.buffers import message_array
+from offroad_seg.spread import spread_between
 from offroad_seg.types import Segmentation
 
 if TYPE_CHECKING:
@@ -125,8 +127,9 @@ class Segmenter:
         if self._output_size is not None:
             width, height = self._output_size
         arrays = _oldest(self._outputs, height, width, len(found))
+        spread = spread_between(inside[0].shape, (height, width))
         for network_HW, array in zip(inside, arrays, strict=True):
-            _resize(network_HW, array)
+            spread.apply(network_HW, array)
         network = self._network(inside, frame, mean_confidence)
         restored = time.perf_counter()
         self.timings_ms = {
@@ -216,19 +219,10 @@ def check_view(output_size: tuple[int, int] | None, rotation: int) -> None:
         )
 
 
-def _resize(source_HW: U8, out_HW: U8) -> None:
-    """Into a kept buffer, nearest by pixel centres."""
-    if source_HW.shape == out_HW.shape:
-        out_HW[:] = source_HW
-    else:
-        size = (out_HW.shape[1], out_HW.shape[0])
-        cv2.resize(source_HW, size, dst=out_HW, interpolation=cv2.INTER_NEAREST_EXACT)
-
-
 def _oldest(outputs: list[tuple[U8, ...]], height: int, width: int, count: int) -> tuple[U8, ...]:
     """The buffers that were handed out longest ago, of that size."""
     arrays = outputs.pop(0) if len(outputs) == _KEPT else None
     if arrays is None or arrays[0].shape != (height, width):
-        arrays = tuple(np.empty((height, width), np.uint8) for _ in range(count))
+        arrays = tuple(message_array((height, width)) for _ in range(count))
     outputs.append(arrays)
     return arrays

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
@@ -55,6 +56,12 @@ class Spread:
         else:
             np.copyto(out, self.across(np.take(source, self.rows_H, axis=0, mode="clip")))
         return out
+
+
+@lru_cache(maxsize=16)
+def spread_between(source: tuple[int, int], target: tuple[int, int]) -> Spread:
+    """A kept ``Spread``; it holds no state, so that threads may share it."""
+    return Spread(source, target)
 
 
 def _places(source: int, target: int) -> NDArray[np.intp]:

@@ -6,25 +6,31 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+import rclpy
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import OccupancyGrid, Odometry
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from offroad_seg.errors import CameraError, TransformError
+from offroad_seg.mapping.buffers import message_array
 from offroad_seg.ros.camera_info import CalibrationCache
 from offroad_seg.ros.dds import VARIABLES, use_large_image_profile
-from offroad_seg.ros.messages import ImageWriter, grid_message, header_message
+from offroad_seg.ros.messages import ImageWriter, grid_message, header_message, owned_bytes
 from offroad_seg.ros.settings import Settings
 from offroad_seg.ros.transform_source import TransformSource
 from offroad_seg.sensor_messages import image_to_rgb, stamp_ns
 from offroad_seg.types import Costmap, GridSpec
+from tests.helpers.ros_process import own_domain
 
 S = 1_000_000_000
 
@@ -52,6 +58,48 @@ def test_images_survive_the_wire(encoding, shape):
     assert (back.width, back.height) == (7, 4)
     assert stamp_ns(back.header) == 3 * S + 9
     assert back.header.frame_id == "camera"
+
+
+def test_an_image_in_the_writers_buffer_is_not_copied_and_others_are():
+    writer = ImageWriter("mono8")
+    kept = writer.buffer((4, 7))
+    kept[:] = 5
+    message = writer.message(kept, header_message(1, "a"))
+    assert message.data is owned_bytes(kept)
+    other = np.full((4, 7), 9, np.uint8)
+    assert list(writer.message(other, header_message(1, "a")).data) == [9] * 28
+    # What a message array holds goes out without a copy; a part of it, turned or not, does not.
+    whole = message_array((6, 7))
+    whole[:] = np.arange(42).reshape(6, 7)
+    assert writer.message(whole, header_message(1, "a")).data is owned_bytes(whole)
+    for part in (whole[1:5], whole[:, ::-1], whole.T):
+        assert owned_bytes(part) is None
+        assert list(writer.message(part, header_message(1, "a")).data) == part.ravel().tolist()
+
+
+def test_what_was_published_does_not_change_with_the_buffer():
+    context, got = Context(), []
+    with own_domain() as domain, ExitStack() as stack:
+        rclpy.init(context=context, domain_id=domain)
+        stack.callback(lambda: rclpy.try_shutdown(context=context))
+        node = rclpy.create_node("kept", context=context)
+        stack.callback(node.destroy_node)
+        executor = SingleThreadedExecutor(context=context)
+        stack.callback(executor.shutdown)
+        executor.add_node(node)
+        publisher = node.create_publisher(Image, "picture", 10)
+        node.create_subscription(Image, "picture", lambda m: got.append(bytes(m.data)), 10)
+        deadline = time.monotonic() + 20.0
+        while publisher.get_subscription_count() == 0 and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.1)
+        writer, kept = ImageWriter("mono8"), message_array((300, 400))
+        for value in range(1, 5):
+            kept[:] = value
+            publisher.publish(writer.message(kept, header_message(value, "camera")))
+        kept[:] = 99
+        while len(got) < 4 and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.1)
+    assert [set(data) for data in got] == [{1}, {2}, {3}, {4}]
 
 
 def test_images_and_grids_are_made_in_a_few_milliseconds():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 
-from offroad_seg.ros.slot import NewestSlot
+from offroad_seg.ros.slot import GIVE_WAY_S, NewestSlot
 from offroad_seg.ros.watchdog import Watchdog
 from offroad_seg.ros.worker import Worker
 
@@ -41,6 +41,36 @@ def test_slot_wakes_who_waits():
     assert got == [None]
     threading.Timer(0.05, slot.put, (7,)).start()
     assert slot.take(5.0) == 7
+
+
+def test_who_waits_has_the_item_before_put_returns():
+    slot, taken = NewestSlot(), []
+
+    def take():
+        while (item := slot.take(5.0)) is not None:
+            taken.append(item)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    left = 0
+    for item in range(200):
+        wait_until(lambda: slot._is_awaited)
+        slot.put(item)
+        left += slot.clear()
+    slot.wake()
+    thread.join(5.0)
+    # Python's lock alone would leave most of them: the thread that puts goes on. A busy machine may delay a few.
+    assert left < 20
+    assert len(taken) == 200 - left
+
+
+def test_a_slot_that_nobody_waits_for_keeps_no_one():
+    slot = NewestSlot()
+    started = time.perf_counter()
+    for item in range(1000):
+        slot.put(item)
+    assert slot.take(0.0) == 999
+    assert time.perf_counter() - started < 1000 * GIVE_WAY_S / 2
 
 
 def test_worker_takes_the_newest_while_it_is_busy():

@@ -13,7 +13,7 @@ import numpy as np
 from offroad_seg.errors import CameraError
 from offroad_seg.mapping.buffers import Scratch, message_array
 from offroad_seg.mapping.level import ground_view
-from offroad_seg.spread import Spread
+from offroad_seg.spread import spread_between
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from offroad_seg.camera import CameraModel
     from offroad_seg.mapping.level import GroundView
     from offroad_seg.ontology import Ontology
+    from offroad_seg.spread import Spread
     from offroad_seg.transforms import Transform
     from offroad_seg.types import Segmentation
 
@@ -75,7 +76,6 @@ class GroundCloud:
         self._band_rows = 1
         self._corners_B43 = np.empty((0, 4, 3))
         self._nothing_HW = np.empty((0, 0), np.float32)
-        self._spread = Spread((1, 1), (1, 1))
         self._scratch = Scratch()
         self._points_HW: NDArray[Any] = np.empty((0, 0), POINT)
 
@@ -114,9 +114,7 @@ class GroundCloud:
         )
         self._prepare(camera)
         said = network or segmentation
-        if self._spread.source != said.labels_HW.shape or self._spread.target != (height, width):
-            self._spread = Spread(said.labels_HW.shape, (height, width))
-        spread = self._spread
+        spread = spread_between(said.labels_HW.shape, (height, width))
         kind_hw, ground_hw, sure_hw = self._masks(said)
         drop_hW = spread.across(np.asarray(cv2.LUT(ground_hw, _ground_only(view.drop)), np.float32))
         zero = np.zeros_like(kind_hw)

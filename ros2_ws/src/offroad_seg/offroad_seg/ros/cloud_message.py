@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 
-from offroad_seg.ros.messages import hand_over
+from offroad_seg.mapping.buffers import message_array
+from offroad_seg.ros.messages import hand_over, owned_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,22 +25,19 @@ class CloudWriter:
     """
 
     def __init__(self) -> None:
-        self._data = array.array("B")
-        self._view: NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self._view: NDArray[Any] = message_array((0,))
 
     def message(self, points_HW: NDArray[np.void], header: Header) -> PointCloud2:
         """A cloud of (H, W) points with float32 and uint8 fields, little endian; not dense: NaN is no point."""
         height, width = points_HW.shape
         kind = points_HW.dtype
-        data = _own_array(points_HW)
+        data = owned_bytes(points_HW)
         if data is None:
-            raw = np.ascontiguousarray(points_HW).view(np.uint8).ravel()
-            if self._view.size != raw.size:
-                # An ndarray in the field would be converted element by element.
-                self._data = array.array("B", bytes(raw.size))
-                self._view = np.frombuffer(self._data, np.uint8)
-            np.copyto(self._view, raw)
-            data = self._data
+            if self._view.shape != points_HW.shape or self._view.dtype != kind:
+                self._view = message_array(points_HW.shape, kind)
+            np.copyto(self._view, points_HW)
+            data = owned_bytes(self._view)
+        assert data is not None
         assert kind.fields is not None
         assert kind.names is not None
         fields: list[Any] = [
@@ -64,14 +61,3 @@ class CloudWriter:
         )
         hand_over(message, data)
         return message
-
-
-def _own_array(points_HW: NDArray[np.void]) -> array.array[int] | None:
-    """The ``array.array`` that holds just these points, where there is one: the message takes it without a copy."""
-    base: Any = points_HW
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, memoryview):
-        base = base.obj
-    fits = isinstance(base, array.array) and base.typecode == "B" and len(base) == points_HW.nbytes
-    return base if fits and points_HW.flags.c_contiguous else None

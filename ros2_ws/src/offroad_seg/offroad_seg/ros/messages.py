@@ -17,6 +17,7 @@ from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from offroad_seg.mapping.buffers import message_array
 from offroad_seg.sensor_messages import stamp_ns
 from offroad_seg.transforms import Transform
 
@@ -49,6 +50,17 @@ def hand_over(message: Any, data: array.array[int]) -> None:
         message.data = data
 
 
+def owned_bytes(array_like: NDArray[Any]) -> array.array[int] | None:
+    """The ``array.array`` that holds just these values, where there is one: a message takes it without a copy."""
+    base: Any = array_like
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    fits = isinstance(base, array.array) and base.typecode == "B" and len(base) == array_like.nbytes
+    return base if fits and array_like.flags.c_contiguous else None
+
+
 class ImageWriter:
     """Makes Image messages of one encoding in a buffer that is kept from frame to frame.
 
@@ -60,15 +72,25 @@ class ImageWriter:
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
-        self._data = array.array("B")
-        self._view: NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self._view: NDArray[np.uint8] = message_array((0,))
+
+    def buffer(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Where an image of that shape can be written at once: ``message`` then copies nothing."""
+        if self._view.shape != shape:
+            self._view = message_array(shape)
+        return self._view
 
     def message(self, image: NDArray[np.uint8], header: Header) -> Image:
-        """An Image of ``image`` (uint8, (H, W) for mono8 or (H, W, 3) for rgb8) with the given header."""
-        if self._view.shape != image.shape:
-            self._data = array.array("B", bytes(image.size))
-            self._view = np.frombuffer(self._data, np.uint8).reshape(image.shape)
-        np.copyto(self._view, image)
+        """An Image of ``image`` (uint8, (H, W) for mono8 or (H, W, 3) for rgb8) with the given header.
+
+        An image that lies in ``buffer``, or another ``message_array``, is not copied.
+        """
+        data = owned_bytes(image)
+        if data is None:
+            view = self.buffer(image.shape)
+            np.copyto(view, image)
+            data = owned_bytes(view)
+        assert data is not None
         height, width = image.shape[:2]
         message = Image(
             header=header,
@@ -78,7 +100,7 @@ class ImageWriter:
             is_bigendian=0,
             step=width * (image.shape[2] if image.ndim == 3 else 1),
         )
-        hand_over(message, self._data)
+        hand_over(message, data)
         return message
 
 
@@ -124,9 +146,12 @@ def raw_costmap_message(costmap: Costmap, kind: Any) -> Any:
         ValueError: As ``grid_message``.
     """
     grid = grid_message(costmap)
-    data = array.array("B")
-    data.frombytes(_RAW_256[np.ascontiguousarray(costmap.cost_HW).view(np.uint8)].tobytes())
-    msg = kind(header=grid.header, data=data)
+    raw_HW = message_array(costmap.cost_HW.shape)
+    np.take(_RAW_256, np.ascontiguousarray(costmap.cost_HW).view(np.uint8), out=raw_HW, mode="clip")
+    msg = kind(header=grid.header)
+    data = owned_bytes(raw_HW)
+    assert data is not None
+    hand_over(msg, data)
     msg.metadata.map_load_time = msg.metadata.update_time = grid.header.stamp
     msg.metadata.layer = "perception"
     msg.metadata.resolution = grid.info.resolution

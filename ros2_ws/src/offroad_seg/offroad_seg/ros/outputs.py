@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from offroad_seg.grouping import Grouping
     from offroad_seg.ontology import Ontology
     from offroad_seg.ros.settings import Settings
+    from offroad_seg.segmenter import NetworkSegmentation
     from offroad_seg.types import Frame, GridSpec, Segmentation
 
-# Reliable: a best-effort publisher would not match RViz, which asks for reliable images.
+# Reliable: a best-effort publisher would not match RViz, which asks for reliable images. Of depth 1: only the newest is
+# of use, and what a slow subscriber has not acknowledged would be kept, 15 MB for each cloud of 1280×720.
 IMAGE_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
-    depth=5,
+    depth=1,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
@@ -92,7 +94,7 @@ class ImageOutputs:
         names = self._ontology.names if self._grouping is None else self._grouping.names
         self.nav.publish_names(names, self._settings.grid_frame, now_ns, self._settings.min_confidence)
 
-    def publish_segmentation(self, frame: Frame, segmentation: Segmentation, header: Any) -> None:
+    def publish_segmentation(self, frame: Frame, segmentation: NetworkSegmentation, header: Any) -> None:
         """Labels, confidence and overlay with the image's own header, each where somebody listens."""
         if self._labels.get_subscription_count() > 0:
             labels_HW = segmentation.labels_HW
@@ -102,8 +104,10 @@ class ImageOutputs:
         if self._confidence.get_subscription_count() > 0:
             self._confidence.publish(self._writers["confidence"].message(segmentation.confidence_HW, header))
         if self._overlay.get_subscription_count() > 0:
-            picture = overlay_image(_as_seen(frame, segmentation), segmentation.labels_HW, self._ontology)
-            self._overlay.publish(self._overlay_writer.message(picture, header))
+            seen, writer = _as_seen(frame, segmentation), self._overlay_writer
+            labels_HW = (segmentation.network or segmentation).labels_HW
+            picture = overlay_image(seen, labels_HW, self._ontology, writer.buffer(seen.shape))
+            self._overlay.publish(writer.message(picture, header))
 
 
 class GridOutputs:

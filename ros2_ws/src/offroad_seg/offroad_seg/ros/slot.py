@@ -8,12 +8,14 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+GIVE_WAY_S = 0.002
+
 
 class NewestSlot(Generic[T]):
     """Holds the newest item of each lane between the thread that receives and the thread that works.
 
-    ``put`` never blocks; an item that was not taken yet is replaced, and counted. Lanes are served in turn: one whose
-    items come fast does not keep another waiting for more than one item of each.
+    ``put`` never waits for work; an item that was not taken yet is replaced, and counted. Lanes are served in turn: one
+    whose items come fast does not keep another waiting for more than one item of each.
 
     Args:
         lanes: How many sources there are.
@@ -24,26 +26,35 @@ class NewestSlot(Generic[T]):
         self._items: list[T | None] = [None] * lanes
         self._next = 0
         self._woken = False
+        self._is_awaited = False
         self.replaced = 0
 
     def put(self, item: T, lane: int = 0) -> bool:
-        """Store the newest item of a lane; True if it replaced one that nobody took."""
+        """Store the newest item of a lane; True if it replaced one that nobody took.
+
+        A thread that waits for an item gets it at once: the caller gives way until it is taken (at most
+        ``GIVE_WAY_S``). Else both would want Python's lock, and the one that has it keeps it for some milliseconds.
+        """
         with self._condition:
             dropped = self._items[lane] is not None
             self.replaced += dropped
             self._items[lane] = item
             self._condition.notify_all()
+            if self._is_awaited:
+                self._condition.wait_for(lambda: self._items[lane] is not item, GIVE_WAY_S)
             return dropped
 
     def take(self, timeout_s: float) -> T | None:
         """The newest item of the next lane that has one, or None after ``timeout_s`` or ``wake``."""
         with self._condition:
+            self._is_awaited = True
             self._condition.wait_for(lambda: self._woken or self._waiting() is not None, timeout_s)
-            self._woken = False
+            self._is_awaited = self._woken = False
             lane = self._waiting()
             if lane is None:
                 return None
             item, self._items[lane] = self._items[lane], None
+            self._condition.notify_all()
             self._next = (lane + 1) % len(self._items)
             return item
 
