@@ -91,6 +91,7 @@ def test_bad_images_are_dropped_counted_and_explained(client, image, fault):
     assert level >= 1
     assert values["dropped.bad_image.reason"] in message
     assert client.answer("labels", stamps) is None
+    assert client.answer("costmap", stamps) is None
 
 
 def test_old_and_future_frames_are_dropped_and_counted(client, image):
@@ -113,6 +114,23 @@ def test_a_frame_with_the_same_stamp_is_not_used_twice(client, image):
     client.send_image(image, stamp)
     client.wait_status("camera", lambda _lv, _m, v: int(v.get("dropped.out_of_order", 0)) >= 1)
     assert sum(stamp_ns(m.header) == stamp for m in client.got["labels"]) == 1
+
+
+def test_a_frame_that_comes_after_a_newer_one_is_dropped(client, image):
+    """By some milliseconds, as a network gives them out of order: it must not undo what came later."""
+    newer = client.send_frame(image, scene.CAMERA)
+    assert client.spin_until(lambda: client.answer("costmap", {newer}) is not None)
+    older = set()
+    for k in range(1, 4):
+        older.add(client.send_image(image, newer - k * 5_000_000))
+        client.spin(0.05)
+    client.wait_status("camera", lambda _lv, _m, v: int(v.get("dropped.out_of_order", 0)) >= 1)
+    assert client.answer("labels", older) is None
+    assert client.answer("costmap", older) is None
+    stamps = [stamp_ns(m.header) for m in client.got["costmap"]]
+    assert stamps == sorted(stamps)
+    later = client.send_frame(image, scene.CAMERA)
+    assert client.spin_until(lambda: client.answer("costmap", {later}) is not None)
 
 
 def nan_k():

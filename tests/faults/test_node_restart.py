@@ -119,21 +119,24 @@ def test_a_slow_subscriber_slows_nobody_down(second, planner, image):
 
 def test_an_8k_image_is_labelled_like_any_other(second, planner):
     height, width = 4320, 7680
-    stamp = planner.now_ns()
+    camera = scene.CAMERA.scaled(height, width)
     message = Image(height=height, width=width, encoding="mono8", step=width)
     message.data = array.array("B", bytes(height * width))
     deadline = time.monotonic() + 20.0
     planner.clear()
     sent = set()
-    while planner.answer("labels", sent) is None and time.monotonic() < deadline:
+    while planner.answer("costmap", sent) is None and time.monotonic() < deadline:
         stamp = planner.now_ns()
         set_header(message, stamp, OPTICAL)
+        planner.send_info(camera, stamp)
+        planner.send_odometry(stamp)
         planner.image.publish(message)
         sent.add(stamp)
-        planner.spin_until(lambda: planner.answer("labels", sent) is not None, 4.0)
+        planner.spin_until(lambda: planner.answer("costmap", sent) is not None, 4.0)
     labels = planner.answer("labels", sent)
     assert labels is not None, planner.status()
     assert (labels.width, labels.height) == (width, height)
+    assert planner.answer("costmap", sent) is not None, planner.status()
     planner.clear()
 
 

@@ -48,6 +48,7 @@ def color_model(
     sharpness: float = 1e-2,
     poison: bool = False,
     convolution: bool = False,
+    ood: bool = False,
 ) -> bytes:
     """An ONNX graph under the graph contract: the class whose colour is nearest, with softmax confidence.
 
@@ -58,6 +59,7 @@ def color_model(
         sharpness: Logit = −sharpness × squared colour distance; NaN makes every logit NaN.
         poison: A channel of 255 makes the pixel's logits NaN: a network that breaks on some images only.
         convolution: The product is a 1×1 convolution, as networks have it, and not a matrix product.
+        ood: With an output ``ood``, which calls white pixels unlike all that was seen before.
     """
     colors = np.array([c.color for c in ontology.classes], np.float32)  # (C, 3)
     constants = {
@@ -68,6 +70,7 @@ def color_model(
             {"kernel": (2.0 * sharpness * colors)[:, :, None, None].astype(np.float32)} if convolution else {}
         ),
         **({"zero": np.array(0.0, np.float32), "axes": np.array([-1], np.int64)} if poison else {}),
+        **({"white": np.array(250.0, np.float32)} if ood else {}),
     }
     nodes = [
         # −s|x − c|² without the term that is the same for every class.
@@ -83,6 +86,7 @@ def color_model(
         helper.make_node("Round", ["scaled"], ["rounded"]),
         helper.make_node("Cast", ["rounded"], ["confidence"], to=TensorProto.UINT8),
         helper.make_node("ReduceMean", ["best"], ["mean_confidence"], axes=[1, 2], keepdims=0),
+        *(_ood("pixels") if ood else []),
     ]
     graph = helper.make_graph(
         nodes,
@@ -92,6 +96,7 @@ def color_model(
             helper.make_tensor_value_info("labels", TensorProto.UINT8, [1, height, width]),
             helper.make_tensor_value_info("confidence", TensorProto.UINT8, [1, height, width]),
             helper.make_tensor_value_info("mean_confidence", TensorProto.FLOAT, [1]),
+            *([helper.make_tensor_value_info("ood", TensorProto.UINT8, [1, height, width])] if ood else []),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -106,6 +111,17 @@ def _convolution() -> list[onnx.NodeProto]:
         helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
         helper.make_node("Conv", ["planes", "kernel"], ["product_planes"]),
         helper.make_node("Transpose", ["product_planes"], ["product"], perm=[0, 2, 3, 1]),
+    ]
+
+
+def _ood(pixels: str) -> list[onnx.NodeProto]:
+    """255 where every channel is 250 or more, else 0."""
+    return [
+        helper.make_node("ReduceMin", [pixels], ["darkest"], axes=[-1], keepdims=0),
+        helper.make_node("GreaterOrEqual", ["darkest", "white"], ["is_white"]),
+        helper.make_node("Cast", ["is_white"], ["one"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["one", "scale"], ["score"]),
+        helper.make_node("Cast", ["score"], ["ood"], to=TensorProto.UINT8),
     ]
 
 
@@ -129,6 +145,7 @@ def make_color_bundle(
     poison: bool = False,
     convolution: bool = False,
     mistaken: dict[str, tuple[int, int, int]] | None = None,
+    ood: bool = False,
 ) -> Bundle:
     """Write and load a bundle of ``color_model``; it runs with ONNX Runtime.
 
@@ -141,6 +158,7 @@ def make_color_bundle(
         poison: As ``color_model``.
         convolution: As ``color_model``.
         mistaken: Class → the colour that the network expects of it, where that is not the ontology's: a worse network.
+        ood: As ``color_model``.
     """
     manifest = Manifest(
         name="nearest_color",
@@ -155,10 +173,13 @@ def make_color_bundle(
         backends=("onnxruntime",),
         versions={"onnx": onnx.__version__},
         source={"model": "nearest_color"},
+        ood={"score": "energy", "threshold": 0.0, "scale": 1.0, "percentile": 99.0} if ood else None,
     )
     seen = replace(
         ontology,
         classes=tuple(replace(c, color=(mistaken or {}).get(c.name, c.color)) for c in ontology.classes),
     )
-    model = color_model(seen, height, width, sharpness=sharpness, poison=poison, convolution=convolution)
+    model = color_model(
+        seen, height, width, sharpness=sharpness, poison=poison, convolution=convolution, ood=ood
+    )
     return write_bundle(path, manifest, {"model.onnx": model})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/faults.md names tests that exist, and leaves out no rule and no topic of the node."""
+"""docs/faults.md names tests that exist, and leaves out no rule, no topic and no parameter of the node."""
 
 from __future__ import annotations
 
@@ -52,6 +52,21 @@ def test_every_topic_of_the_nodes_page_has_its_test(repo_root):
             if line.startswith("| `"):
                 told |= set(re.findall(r"`([^`]+)`", line.split("|")[1]))
     assert {topic.replace("<image>", "image") for topic in told} <= tested
+
+
+def test_every_parameter_has_its_test(repo_root):
+    rows = table(repo_root, "Every parameter")
+    assert all(NAMED.search(row[1]) for row in rows)
+    tested = set(re.findall(r"`([^`]+)`", " ".join(row[0] for row in rows)))
+    page = (repo_root / "docs/node.md").read_text(encoding="utf-8")
+    part = page.split("<!-- parameters", 1)[1].split("<!-- end", 1)[0]
+    told = {
+        re.findall(r"`([^`]+)`", line.split("|")[1])[0]
+        for line in part.splitlines()
+        if line.startswith("| `")
+    }
+    assert len(told) > 35
+    assert told == tested - {".yaw"}
 
 
 def test_every_test_of_a_fault_is_in_the_table(repo_root):
