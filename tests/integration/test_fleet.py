@@ -113,6 +113,44 @@ def test_frames_are_a_table(place):
     assert [rows[0][k] for k in ("x", "y", "heading")] == first["pose"]
 
 
+def test_what_is_worst_is_named_with_its_bag(place, tmp_path):
+    out = place / "one"
+    metrics = read(out)
+    worst = metrics["worst_frames"]
+    assert worst
+    assert {w["bag"] for w in worst} <= set(FRAMES)
+    table = {(r["bag"], r["index"]): r for r in pq.read_table(out / "frames.parquet").to_pylist()}
+    for w in worst:
+        row = table[w["bag"], w["index"]]
+        column = {
+            "mIoU": "miou",
+            "Confidence": "mean_confidence",
+            "Flicker": "flicker_compensated",
+            "Driven, but lethal": "driven_lethal",
+        }
+        assert row[column[w["measure"]]] == pytest.approx(w["value"])
+    flipped = metrics["costmap_stability"]["worst"]
+    assert all(cell["bag"] in FRAMES for cell in flipped)
+    # A cell of one bag's map is no cell of another's: each bag's own worst cells are all there is to choose from.
+    own = [
+        {"bag": name, **cell}
+        for name in FRAMES
+        for cell in read(out / "bags" / name)["costmap_stability"]["worst"]
+    ]
+    assert all(cell in own for cell in flipped[:3])
+    found, console = run_in_page(
+        out / "report.html",
+        """
+        const rows = [...document.querySelectorAll("#worst tbody tr")];
+        return {bags: rows.map((r) => r.cells[0].textContent), links: rows.map((r) => r.querySelector("a").getAttribute("href"))};
+        """,
+        tmp_path,
+    )
+    assert console == []
+    assert found["bags"] == [w["bag"] for w in worst]
+    assert found["links"][0] == f"bags/{worst[0]['bag']}/report.html#frame={worst[0]['index']}"
+
+
 def test_the_page_leads_to_each_bag(place, tmp_path):
     page = place / "one" / "report.html"
     found, console = run_in_page(

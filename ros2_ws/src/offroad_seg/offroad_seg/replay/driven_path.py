@@ -191,12 +191,12 @@ class DrivenSum:
         self._bins: Cells = np.zeros((len(EDGES_M) - 1, 3), np.int64)
         self._cells = CellCounts()
 
-    def add(self, found: dict[str, Any]) -> None:
-        """One more frame."""
+    def add(self, found: dict[str, Any], bag: str = "") -> None:
+        """One more frame; ``bag`` where there are several."""
         self._frames += 1
         self._metres += found["metres"]
         self._bins += np.array(found["bins"], np.int64)
-        self._cells.add(found["lethal_cells"], found["resolution"])
+        self._cells.add(found["lethal_cells"], found["resolution"], bag)
 
     def result(self) -> dict[str, Any] | None:
         """None where there was no costmap along a drive."""

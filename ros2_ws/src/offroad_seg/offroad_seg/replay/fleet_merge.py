@@ -7,8 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import InputError
+from offroad_seg.replay.fleet_worst import worst_frames
 from offroad_seg.replay.records import FRAMES_NAME, read_records
-from offroad_seg.replay.summary import Summary
+from offroad_seg.replay.summary import Summary, without_truth
 from offroad_seg.resources import replacing_file
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def merge(
     every = {job.name: read_metrics(job) for job in jobs}
     cameras = list(dict.fromkeys(r.camera for _, r in _records(jobs)))
     summary = Summary(ontology, cameras)
-    for _, record in _records(jobs):
-        summary.take(record)
+    for job, record in _records(jobs):
+        summary.take(record, job.name)
     first = next(iter(every.values()))
     frames = sum(m["frames"] for m in every.values())
     return {
@@ -63,6 +64,7 @@ def merge(
             }
             for name, m in every.items()
         },
+        "worst_frames": worst_frames(summary.rows),
         "failed": failed,
         "bag": {
             "name": f"{len(every)} bags",
@@ -136,6 +138,10 @@ def _schema(pa: Any, ontology: Ontology) -> Any:
         ("compared_pixels", pa.int64()),
         ("latency_ms", pa.map_(pa.string(), number)),
         ("latency_total_ms", number),
+        ("flicker_compensated", number),
+        ("agreement", number),
+        ("driven_lethal", number),
+        ("flips", number),
         ("costmap_known_share", number),
         ("costmap_reason", pa.string()),
         ("x", number),
@@ -165,6 +171,7 @@ def _row(name: str, record: FrameRecord) -> dict[str, Any]:
         "compared_pixels": flicker[1],
         "latency_ms": list(record.latency_ms.items()),
         "latency_total_ms": record.latency_ms.get("total"),
+        **(without_truth(record) if record.dropped is None else {}),
         "costmap_known_share": None if record.costmap is None else record.costmap.get("known_share"),
         "costmap_reason": record.costmap_reason or None,
         "x": pose[0],

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.replay import report_tables as tables
+from offroad_seg.replay.fleet_worst import worst_places
 from offroad_seg.resources import write_text
 
 if TYPE_CHECKING:
@@ -39,9 +40,16 @@ def write_report(path: Path, metrics: dict[str, Any]) -> None:
         notes=tables.notes(metrics),
         failed=metrics["failed"],
         rows=[_row(name, found) for name, found in metrics["bags"].items()],
+        worst=[_worst(found) for found in metrics["worst_frames"]],
+        places=worst_places(metrics),
         identity=tables.identity(metrics),
     )
     write_text(path, html)
+
+
+def _worst(found: dict[str, Any]) -> dict[str, Any]:
+    text = f"{100 * found['value']:.1f} %" if found["unit"] == "%" else f"{found['value']:.3f}"
+    return {**found, "text": text}
 
 
 def _row(name: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def shrunk(name: str, text: str, area: int) -> str:
     if size == (picture.shape[1], picture.shape[0]):
         return text
     if name in LABELS:
-        few = palette_of(cv2.resize(picture[:, :, 2::-1], size, interpolation=cv2.INTER_NEAREST))
-        return indexed_uri(*few)
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
+        return indexed_uri(*palette_of(np.asarray(small[:, :, 2::-1], np.uint8)))
     small = reduced(picture, size)
     return uri(bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, GREY_QUALITY])[1]), "jpeg")

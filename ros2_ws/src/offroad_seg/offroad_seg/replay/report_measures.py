@@ -102,7 +102,7 @@ def camera_period_ms(rows: Sequence[FrameRow]) -> float | None:
     steps = []
     for own in by_camera.values():
         for before, after in pairwise(own):
-            if after.time_s > before.time_s:
+            if after.bag == before.bag and after.time_s > before.time_s:
                 # Images of several cameras are numbered together.
                 images = max(1, round((after.index - before.index) / len(by_camera)))
                 steps.append((after.time_s - before.time_s) / images)

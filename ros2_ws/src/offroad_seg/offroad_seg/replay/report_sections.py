@@ -99,7 +99,9 @@ def _agreement(metrics: Metrics) -> Section:
     found = metrics.get("agreement")
     if not found:
         return _section("")
-    worst = ", ".join(f"{w['index']} ({_share(w['pixels'])})" for w in found["worst_frames"])
+    worst = ", ".join(
+        f"{w.get('bag', '')} {w['index']} ({_share(w['pixels'])})".strip() for w in found["worst_frames"]
+    )
     return _section(
         "Against the other bundle",
         rows=[

@@ -84,12 +84,12 @@ class StabilitySum:
         self._n: Counter[str] = Counter()
         self._cells = CellCounts()
 
-    def add(self, found: dict[str, Any]) -> None:
-        """One more frame."""
+    def add(self, found: dict[str, Any], bag: str = "") -> None:
+        """One more frame; ``bag`` where there are several."""
         self._n["frames"] += 1
         for key in ("to_lethal", "to_free", "decided"):
             self._n[key] += found[key]
-        self._cells.add(found["cells"], found["resolution"])
+        self._cells.add(found["cells"], found["resolution"], bag)
 
     def result(self) -> dict[str, Any] | None:
         """None where no frame had a costmap that stands still."""
@@ -112,13 +112,13 @@ class CellCounts:
     """How often each cell was named; memory is bounded, the rarest are forgotten first."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[int, int]] = Counter()
-        self._resolution = 0.0
+        self._counts: Counter[tuple[str, int, int]] = Counter()
+        self._resolutions: dict[str, float] = {}
 
-    def add(self, cells: list[list[int]], resolution: float) -> None:
-        """Whole cells [x, y] of a size in metres."""
-        self._resolution = resolution
-        self._counts.update((x, y) for x, y in cells)
+    def add(self, cells: list[list[int]], resolution: float, bag: str = "") -> None:
+        """Whole cells [x, y] of a size in metres; those of two bags are never the same place."""
+        self._resolutions[bag] = resolution
+        self._counts.update((bag, x, y) for x, y in cells)
         if len(self._counts) > _MAX_COUNTED:
             self._counts = Counter(dict(self._counts.most_common(_MAX_COUNTED // 2)))
 
@@ -127,9 +127,10 @@ class CellCounts:
         ranked = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))[:WORST]
         return [
             {
-                "x": round((x + 0.5) * self._resolution, 3),
-                "y": round((y + 0.5) * self._resolution, 3),
+                **({"bag": bag} if bag else {}),
+                "x": round((x + 0.5) * self._resolutions[bag], 3),
+                "y": round((y + 0.5) * self._resolutions[bag], 3),
                 name: n,
             }
-            for (x, y), n in ranked
+            for (bag, x, y), n in ranked
         ]

@@ -52,6 +52,7 @@ class FrameRow:
         driven_lethal: Of the known cells that the vehicle has come to drive over since the frame before, the share that
             was called lethal as it approached.
         flips: Share of the costmap's free and lethal cells that turned into the other.
+        bag: Name of its bag, where there are several.
     """
 
     index: int
@@ -69,6 +70,7 @@ class FrameRow:
     agreement: float | None = None
     driven_lethal: float | None = None
     flips: float | None = None
+    bag: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,16 +122,16 @@ class Summary:
         self._stability, self._driven = StabilitySum(), DrivenSum()
         self._motion, self._agreement = MotionSum(ontology), AgreementSum(ontology)
 
-    def take(self, record: FrameRecord) -> FrameRow | None:
-        """One more record; its row, or None for a drop."""
+    def take(self, record: FrameRecord, bag: str = "") -> FrameRow | None:
+        """One more record; its row, or None for a drop. ``bag`` names its bag where there are several."""
         if record.camera in self._cameras:
-            self._cameras[record.camera].take(record)
+            self._cameras[record.camera].take(record, bag)
         if record.dropped is not None:
             self._drop(record, record.dropped)
             return None
         self._first_ns = record.stamp_ns if self._first_ns is None else self._first_ns
-        self._labels(record)
-        self._costmap(record)
+        self._labels(record, bag)
+        self._costmap(record, bag)
         flicker = record.flicker
         row = FrameRow(
             index=record.index,
@@ -143,7 +145,8 @@ class Summary:
             pose=None if record.pose is None else (record.pose[0], record.pose[1], record.pose[2]),
             ood_share=record.ood_share,
             camera=record.camera,
-            **_without_truth(record),
+            bag=bag,
+            **without_truth(record),
         )
         self.rows.append(row)
         return row
@@ -162,18 +165,18 @@ class Summary:
         since = None if self._first_ns is None else (record.stamp_ns - self._first_ns) / 1e9
         self.drop_rows.append(DropRow(record.index, since, cause, record.reason))
 
-    def _labels(self, record: FrameRecord) -> None:
+    def _labels(self, record: FrameRecord, bag: str) -> None:
         for stage, milliseconds in record.latency_ms.items():
             self._latencies.setdefault(stage, []).append(milliseconds)
         self._pixels += np.array(record.pixels, np.int64)
         self._flicker.add(record.flicker)
         self._motion.add(record)
-        self._agreement.add(record)
+        self._agreement.add(record, bag)
         if record.truth is not None:
             self.segmentation.add(counts_of(record.truth, self.ontology.n_classes))
             self._true_flicker.add(record.truth["flicker"])
 
-    def _costmap(self, record: FrameRecord) -> None:
+    def _costmap(self, record: FrameRecord, bag: str) -> None:
         if record.costmap is None:
             self.costmap_reasons[_without_numbers(record.costmap_reason) or "none came"] += 1
             return
@@ -183,7 +186,7 @@ class Summary:
             self._costmap_score.add(compared)
         for sums, key in ((self._stability, "stability"), (self._driven, "driven")):
             if (found := record.costmap.get(key)) is not None:
-                sums.add(found)
+                sums.add(found, bag)
 
     def _label_metrics(self) -> dict[str, Any]:
         scored = self.segmentation.images > 0
@@ -239,7 +242,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _without_truth(record: FrameRecord) -> dict[str, float | None]:
+def without_truth(record: FrameRecord) -> dict[str, float | None]:
     """The figures of ``FrameRow`` that compare a frame with others."""
     motion, costmap = record.motion or {}, record.costmap or {}
     driven, stability = costmap.get("driven") or {}, costmap.get("stability") or {}

@@ -91,17 +91,17 @@ class AgreementSum:
         self._names = ontology.names
         n = len(self._names)
         self._counts: I64 = np.zeros((n, n + 1), np.int64)
-        self._frames: list[tuple[float, int, int]] = []
+        self._frames: list[tuple[float, str, int, int]] = []
 
-    def add(self, record: FrameRecord) -> None:
-        """One more frame."""
+    def add(self, record: FrameRecord, bag: str = "") -> None:
+        """One more frame; ``bag`` where there are several."""
         if record.agreement is None:
             return
         counts = np.array(record.agreement, np.int64).reshape(self._counts.shape)
         self._counts += counts
         if total := int(counts.sum()):
             share = int(np.trace(counts)) / total
-            self._frames.append((share, record.index, record.stamp_ns))
+            self._frames.append((share, bag, record.index, record.stamp_ns))
 
     def result(self) -> dict[str, Any]:
         """The key ``agreement``, where there is another bundle."""
@@ -115,8 +115,8 @@ class AgreementSum:
                 "miou": found["miou"],
                 "per_class": {name: figures["iou"] for name, figures in found["per_class"].items()},
                 "worst_frames": [
-                    {"index": index, "stamp_ns": stamp, "pixels": share}
-                    for share, index, stamp in sorted(self._frames)[:WORST]
+                    {**({"bag": bag} if bag else {}), "index": index, "stamp_ns": stamp, "pixels": share}
+                    for share, bag, index, stamp in sorted(self._frames)[:WORST]
                 ],
             }
         }

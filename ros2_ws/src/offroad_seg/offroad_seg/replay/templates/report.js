@@ -171,6 +171,16 @@ const replay = (() => {
     });
   }
 
-  show(0);
+  // report.html#frame=123 leads to the picture nearest to image 123.
+  function called() {
+    const wanted = /^#frame=(\d+)$/.exec(location.hash);
+    if (!wanted) return false;
+    const far = (f) => Math.abs(f.index - Number(wanted[1]));
+    show(frames.indexOf(frames.reduce((best, f) => (far(f) < far(best) ? f : best))));
+    document.getElementById("frames").scrollIntoView();
+    return true;
+  }
+  addEventListener("hashchange", called);
+  if (!called()) show(0);
   return { data, show, nearest, said, color, ramp, text, current: () => frames[at], onFrame: (f) => { listeners.push(f); f(frames[at]); } };
 })();
