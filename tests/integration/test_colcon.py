@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -150,6 +151,25 @@ def test_installed_node_starts_and_ends_cleanly(workspace: Path, tmp_path: Path)
         process.wait(timeout=10)
     assert "waiting to be configured" in "".join(lines)
     assert process.returncode == 0, "".join(lines)
+
+
+def test_colcon_test_runs_the_packages_own_tests(repo_root: Path, tmp_path: Path) -> None:
+    workspace = build(repo_root, tmp_path)
+    done = subprocess.run(
+        [COLCON, "test", "--event-handlers", "console_direct+", "--return-code-on-test-failure"],
+        cwd=workspace,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = subprocess.run(
+        [COLCON, "test-result", "--all"], cwd=workspace, capture_output=True, text=True, timeout=60
+    ).stdout
+    found = re.search(r"Summary: (\d+) tests, 0 errors, 0 failures", told)
+    assert found, told
+    assert int(found[1]) >= 4, done.stdout
 
 
 def test_symlink_install_leads_to_the_source_and_stays_in_its_folders(

@@ -51,6 +51,9 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=["setuptools"],
+    # `colcon test` takes pytest only where one of these says so: the second from setuptools 80 on, the first before.
+    tests_require=["pytest"],
+    extras_require={"test": ["pytest"]},
     zip_safe=False,
     entry_points={
         "console_scripts": [
