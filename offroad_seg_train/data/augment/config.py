@@ -35,7 +35,7 @@ class AugmentConfig:
         glare: Probability of the sun in the lens, 0–1.
         glare_strength: Brightness of its centre, 0–1.
         motion_blur: Probability of a moved camera, 0–1.
-        motion_blur_length: Longest path in network pixels, 2–51; above 11 it is slow.
+        motion_blur_length: Longest path in network pixels, 3–51.
         blur: Probability of an image out of focus, 0–1.
         blur_sigma: Largest standard deviation in network pixels, 0.1–10.
         noise: Probability of sensor noise, 0–1.
@@ -109,7 +109,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "perspective": (0, 0.9),
     "hue": (0, 0.5),
     "gamma": (0, 2),
-    "motion_blur_length": (2, 51),
+    "motion_blur_length": (3, 51),
     "blur_sigma": (0.1, 10),
     "noise_sigma": (0, 100),
     "jpeg_quality": (1, 95),

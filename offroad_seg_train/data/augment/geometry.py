@@ -186,7 +186,7 @@ def take_view(image_HWC: U8, labels_HW: U8, view: View, letterbox: Letterbox) ->
         image_HWC, matrix = _reduced(image_HWC, matrix, zoom, letterbox)
     image = _warp(image_HWC, matrix, size, cv2.INTER_LINEAR, None)
     if inside is not None:
-        image[inside == 0] = letterbox.pad_value
+        cv2.copyTo(np.full_like(image, letterbox.pad_value), 1 - inside, image)
     return image, labels, inside
 
 

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 # Coarse maps are this many times smaller than the image.
 _COARSE = 4
+# Corners of a shadow's outline.
+_OUTLINE = 64
 # Light from a blue sky alone, relative to sunlight and sky together.
 _SHADE_RGB = np.array([0.90, 0.98, 1.10])
-_SUN_RGB = np.array([255, 250, 235])
+_SUN_RGB = (255.0, 250.0, 235.0)
 
 
 def add_shadow(image_HWC: U8, strongest: float, rng: np.random.Generator, sky_HW: U8 | None = None) -> U8:
-    """Darken the inside of a random polygon with a soft edge by up to ``strongest`` (0–1) of its light.
+    """Darken the inside of a random outline with a soft edge by up to ``strongest`` (0–1) of its light.
 
     Args:
         image_HWC: uint8 RGB.
@@ -34,15 +36,20 @@ def add_shadow(image_HWC: U8, strongest: float, rng: np.random.Generator, sky_HW
         sky_HW: uint8, 1 where no shadow can fall; None where that is not known.
     """
     height, width = _coarse_size(image_HWC)
-    corners = int(rng.integers(3, 8))
-    angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
-    reach = rng.uniform(0.15, 0.6, corners)[:, None] * (width, 0.6 * height)
+    # A wavy outline, as of a bush, a rock, a cloud: waves the lower, the shorter they are; wide and low on the ground.
+    angles_N = np.linspace(0, 2 * np.pi, _OUTLINE, endpoint=False)
+    waves_K = np.arange(2, 10)[:, None]
+    waves_KN = rng.uniform(0, 0.5, waves_K.shape) * np.cos(
+        waves_K * angles_N + rng.uniform(0, 2 * np.pi, waves_K.shape)
+    )
+    reach_N = 1 + (waves_KN / waves_K).sum(axis=0)
+    reach_2N = rng.uniform((0.1, 0.08), (0.5, 0.3))[:, None] * [[width], [height]] * reach_N
     # On the ground more than in the sky.
-    centre = rng.uniform((0, 0.4), (1, 1.1)) * (width, height)
-    polygon = centre + np.column_stack([np.cos(angles), np.sin(angles)]) * reach
-    weight = np.zeros((height, width), np.float32)
-    cv2.fillPoly(weight, [np.round(polygon).astype(np.int32)], 1.0)
-    weight = cv2.GaussianBlur(weight, (0, 0), rng.uniform(0.3, 3.0))
+    centre = rng.uniform((0, 0.5), (1, 1.1)) * (width, height)
+    polygon = centre + (reach_2N * (np.cos(angles_N), np.sin(angles_N))).T
+    shape_HW = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(shape_HW, [np.round(polygon * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    weight = cv2.GaussianBlur(shape_HW.astype(np.float32) / 255, (0, 0), rng.uniform(0.5, 3.0))
     light = 1 - rng.uniform(0.3, 1.0) * strongest
     # A deep shadow must not come out bluer than it is dark.
     shaded_HWC = cv2.transform(image_HWC, np.diag(np.minimum(light * _SHADE_RGB, 1)).astype(np.float32))
@@ -65,7 +72,7 @@ def add_dust(image_HWC: U8, strongest: float, rng: np.random.Generator) -> U8:
     weight = rng.uniform(0.3, 1.0) * strongest * hidden
     red = rng.uniform(130, 220)
     green = red * rng.uniform(0.80, 0.95)
-    dust_HWC = np.full_like(image_HWC, [red, green, green * rng.uniform(0.70, 0.92)])
+    dust_HWC = _plain(image_HWC, (red, green, green * rng.uniform(0.70, 0.92)))
     return _blend(image_HWC, dust_HWC, weight.astype(np.float32))
 
 
@@ -88,12 +95,18 @@ def add_glare(image_HWC: U8, strongest: float, rng: np.random.Generator) -> U8:
         inside = np.hypot(columns - ghost[0], rows - ghost[1]) < radius
         weight += strength * rng.uniform(0.1, 0.3) * inside
     weight = cv2.GaussianBlur(np.minimum(weight, 1).astype(np.float32), (0, 0), 0.8)
-    return _blend(image_HWC, np.full_like(image_HWC, _SUN_RGB), weight)
+    return _blend(image_HWC, _plain(image_HWC, _SUN_RGB), weight)
 
 
 def _coarse_size(image_HWC: U8) -> tuple[int, int]:
     height, width = image_HWC.shape[:2]
     return max(2, height // _COARSE), max(2, width // _COARSE)
+
+
+def _plain(image_HWC: U8, rgb: tuple[float, float, float]) -> U8:
+    """A picture of the same size in one colour; enlarging one pixel takes a quarter of filling them all."""
+    height, width = image_HWC.shape[:2]
+    return cv2.resize(np.array([[rgb]], np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def _blend(image_HWC: U8, other_HWC: U8, coarse_weight: F32, never_HW: U8 | None = None) -> U8:

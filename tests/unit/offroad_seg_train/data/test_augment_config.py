@@ -20,7 +20,7 @@ WRONG = [
     {"perspective": 1},
     {"gamma": 3},
     {"jpeg_quality": 0},
-    {"motion_blur_length": 1},
+    {"motion_blur_length": 2},
     {"noise_sigma": float("nan")},
     {"cutmix": 0.6, "classmix": 0.6},
 ]

@@ -4,15 +4,22 @@ but the generator."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offroad_seg.image import Letterbox
-from offroad_seg_train.data.augment import Augment, AugmentConfig
+from offroad_seg_train.data.augment import Augment, AugmentConfig, pipeline
+from offroad_seg_train.data.augment.colour import vary_colour
 from offroad_seg_train.data.sampler import RareFocus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BOX = Letterbox(48, 80)
 # A colour for each class, far apart: a picture that says its own labels.
@@ -36,7 +43,7 @@ looks = {
     **dict.fromkeys(("motion_blur", "blur", "shadow_strength", "dust_strength", "glare_strength"), part),
     "hue": st.floats(0, 0.5),
     "gamma": st.floats(0, 2),
-    "motion_blur_length": st.floats(2, 20),
+    "motion_blur_length": st.floats(3, 20),
     "blur_sigma": st.floats(0.1, 5),
     "noise_sigma": st.floats(0, 100),
     "jpeg_quality": st.integers(1, 95),
@@ -77,6 +84,7 @@ def test_no_configuration_invents_labels_sizes_or_chance(
     assert image.shape == (48, 80, 3)
     assert labels.shape == (48, 80)
     assert image.dtype == labels.dtype == np.uint8
+    assert image.transpose(2, 0, 1).flags.c_contiguous  # as the network wants it: the loader need not copy
     assert set(np.unique(labels)) <= {0, 1, 2, 3, 4, 255}
     if not (config.cutmix or config.classmix):
         assert set(np.unique(labels)) <= {0, 1, 2, 255}
@@ -130,6 +138,78 @@ def test_the_defaults_change_nothing_whatever_the_partner(size: tuple[int, int])
     source_image, source_labels = scene(0, *size, (0, 1, 2))
     assert np.array_equal(image, BOX.apply(source_image))
     assert np.array_equal(labels, BOX.apply_mask(source_labels))
+
+
+SWITCHED_ON = {
+    **{name: {name: 1.0} for name in ("flip", "flip_vertical", "quarter_turns", "cutmix", "classmix")},
+    **{name: {name: 1.0} for name in ("shadow", "dust", "glare", "motion_blur", "blur", "noise", "jpeg")},
+    **{name: {name: 0.3} for name in ("brightness", "contrast", "saturation", "gamma", "hue", "perspective")},
+    "rotation": {"rotation": 20.0},
+    "zoom in": {"scale_min": 1.2, "scale_max": 2.0},
+    "zoom out": {"scale_min": 0.5, "scale_max": 0.8},
+}
+
+
+@pytest.mark.parametrize("settings_", SWITCHED_ON.values(), ids=SWITCHED_ON)
+def test_whatever_is_switched_on_changes_the_picture(settings_: dict[str, float]) -> None:
+    rng = np.random.default_rng(4)
+    image = cv2.resize(rng.integers(30, 226, (24, 40, 3), np.uint8), (80, 48))
+    labels = scene(0, 48, 80, (0, 1, 2))[1]
+    other = scene(1, 60, 70, (3, 4))
+    moves = bool(settings_.keys() - looks.keys())
+    changed = []
+    for seed in range(12):
+        new_image, new_labels = Augment(AugmentConfig(**settings_), BOX)(
+            image, labels, np.random.default_rng(seed), lambda _: other
+        )
+        changed.append(not np.array_equal(new_image, image))
+        assert moves or np.array_equal(new_labels, labels)
+    # A shadow or the sun may lie beside the view, an amount may be drawn next to nothing.
+    assert sum(changed) >= 9
+
+
+def test_the_list_above_is_complete() -> None:
+    amounts = {
+        name
+        for name in AugmentConfig.__dataclass_fields__
+        if name.endswith(("strength", "sigma", "length", "quality"))
+    }
+    assert {name for chosen in SWITCHED_ON.values() for name in chosen} == {
+        *AugmentConfig.__dataclass_fields__
+    } - amounts
+
+
+@pytest.fixture
+def threads() -> Iterator[int]:
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def test_a_picture_is_made_on_one_thread_as_in_a_worker(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a picture as large as this torch makes a part for each thread, and the mean of means rounds otherwise."""
+    image = np.random.default_rng(0).integers(0, 256, (266, 476, 3), np.uint8)
+    labels = np.zeros((266, 476), np.uint8)
+    used = []
+
+    def watched(*args: object) -> torch.Tensor:
+        used.append(torch.get_num_threads())
+        return vary_colour(*args)
+
+    monkeypatch.setattr(pipeline, "vary_colour", watched)
+    every = dict.fromkeys(("blur", "noise", "jpeg", "motion_blur"), 1.0)
+    augment = Augment(AugmentConfig(contrast=0.3, saturation=0.3, **every), Letterbox(266, 476))
+    for seed in range(3):
+        seen = []
+        for count in (1, 3, 4):
+            torch.set_num_threads(count)
+            seen.append(augment(image, labels, np.random.default_rng(seed))[0])
+            assert torch.get_num_threads() == count
+        assert np.array_equal(seen[0], seen[1])
+        assert np.array_equal(seen[0], seen[2])
+    assert set(used) == {1}
 
 
 def test_each_thing_happens_as_often_as_its_probability_says() -> None:

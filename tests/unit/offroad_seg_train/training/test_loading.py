@@ -19,7 +19,19 @@ from offroad_seg_train.training.loading import (
 )
 
 BOX = Letterbox(12, 20)
-LIVELY = Augment(AugmentConfig(flip=0.5, scale_min=0.6, scale_max=1.6, brightness=0.3, hue=0.1), BOX)
+LIVELY = Augment(
+    AugmentConfig(
+        **dict.fromkeys(("flip", "shadow", "dust", "glare", "motion_blur", "blur", "noise", "jpeg"), 0.5),
+        **dict.fromkeys(("brightness", "contrast", "saturation", "gamma"), 0.3),
+        **dict.fromkeys(("cutmix", "classmix"), 0.4),
+        scale_min=0.6,
+        scale_max=1.6,
+        rotation=20,
+        perspective=0.2,
+        hue=0.1,
+    ),
+    BOX,
+)
 
 
 class Pictures:
