@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from offroad_seg.mapping.occlusion import with_neighbours
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -85,10 +87,12 @@ class FootRange:
         slope -= np.take(fall_B, at)
         doubtful = np.abs(slope) <= np.float32(_CUT * self._std)
         doubtful &= cells.distance <= np.float32(self._max_range)
-        rows, columns = np.nonzero(doubtful)
-        foot_K = foot_B[at[rows, columns]]
-        unlike_K = slope[rows, columns] * np.float32(1.0 / self._std)
-        worth_K = np.exp(np.float32(-0.5) * unlike_K * unlike_K) * cells.worth[rows, columns]
+        # Flat indices: several times as fast as those of rows and columns.
+        cells_K = np.flatnonzero(doubtful)
+        rows, columns = np.divmod(cells_K, doubtful.shape[1])
+        foot_K = np.take(foot_B, np.take(at, cells_K))
+        unlike_K = np.take(slope, cells_K) * np.float32(1.0 / self._std)
+        worth_K = np.exp(np.float32(-0.5) * unlike_K * unlike_K) * np.take(cells.worth, cells_K)
         out_labels[rows, columns] = feet.labels_N[foot_K]
         out_evidence[rows, columns] = worth_K * feet.confidence_N[foot_K] * np.float32(1.0 / 255.0)
 
@@ -102,8 +106,7 @@ def _nearest(feet: Edges, height: float, bins: int) -> tuple[F32, NDArray[np.int
     # Of several values for one bin the last stays: the nearest.
     fall_B[at], foot_B[at] = fall_N[order], order
     # And of those beside it, so that one thing leaves no gaps.
-    beside = np.stack([np.roll(fall_B, 1), fall_B, np.roll(fall_B, -1)])
-    which = np.stack([np.roll(foot_B, 1), foot_B, np.roll(foot_B, -1)])
+    beside, which = with_neighbours(fall_B), with_neighbours(foot_B)
     pick = beside.argmax(axis=0)
     every = np.arange(bins)
     return beside[pick, every], which[pick, every]

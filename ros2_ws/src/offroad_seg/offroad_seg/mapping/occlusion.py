@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     U8 = NDArray[np.uint8]
     F32 = NDArray[np.float32]
     Index = NDArray[np.intp]
+
+Number = TypeVar("Number", bound=np.generic)
 
 # Pixels looked at along the ray: some inside the object, for its confidence (at the very edge it is always low)
 # and against speckles; some outside, so that an edge that runs along the ray is not a contact at every stair.
@@ -238,7 +240,7 @@ class Shadow:
         at = self._bin(np.arctan2(edges.y_N, edges.x_N))
         # Of several values for one bin the last stays: the nearest.
         nearest[at[order]] = edges.range_N[order] + np.float32(slack)
-        around = np.stack([np.roll(nearest, 1), nearest, np.roll(nearest, -1)])
+        around = with_neighbours(nearest)
         self._nearest: F32 = around.min(axis=0)
         self._all_nearest: F32 = around.max(axis=0)
 
@@ -263,3 +265,9 @@ class Shadow:
     def _bin(self, azimuth: F32) -> Index:
         at: Index = ((azimuth + np.float32(math.pi)) * np.float32(self._bins / (2 * math.pi))).astype(np.intp)
         return np.minimum(at, self._bins - 1, out=at)
+
+
+def with_neighbours(values_B: NDArray[Number]) -> NDArray[Number]:
+    """For each place around a circle the value before it, its own and the one behind it, shape (3, B)."""
+    closed = np.concatenate([values_B[-1:], values_B, values_B[:1]])
+    return np.stack([closed[:-2], closed[1:-1], closed[2:]])
