@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every recipe's network becomes an FP16 engine on a machine without a GPU, and computes in FP16 what it computes in FP32.
 
-TensorRT for RTX builds; ONNX Runtime computes, with every float16 tensor rounded (``tests/helpers/half.py``).
+TensorRT for RTX builds, from the ONNX graph and, by way of torch-tensorrt, from the exported program; ONNX Runtime computes,
+with every float16 tensor rounded (``tests/helpers/half.py``).
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from offroad_seg.compile.gate_images import gate_images
 from offroad_seg.compile.onnx_typed import typed_graph
 from offroad_seg.compile.trt_build import build_plan
 from offroad_seg.image import Letterbox
-from offroad_seg_train.export.graph import DeployedModel, export_program, onnx_bytes
+from offroad_seg_train.export.graph import DeployedModel, export_program, onnx_bytes, program_bytes
 from offroad_seg_train.training.recipe import load_recipe, recipe_names
 from tests.helpers.half import rounding, run
 from tests.helpers.networks import lively
+from tests.helpers.torch_tensorrt import Converter, converter  # noqa: F401
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from offroad_seg_train.models import ModelConfig
 
 trt: Any = pytest.importorskip(
@@ -58,6 +62,7 @@ class Exported:
 
     recipe: str
     model: bytes
+    program: bytes
     parameters: int
 
 
@@ -72,8 +77,9 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     images_BCHW = torch.from_numpy(pictures().transpose(0, 3, 1, 2).copy())
     model = lively(MODELS[recipe], CLASSES, images_BCHW)
     with torch.no_grad():
-        data = onnx_bytes(export_program(DeployedModel(model), HEIGHT, WIDTH))
-    return Exported(recipe, data, sum(p.numel() for p in model.parameters()))
+        program = export_program(DeployedModel(model), HEIGHT, WIDTH)
+        data = onnx_bytes(program)
+    return Exported(recipe, data, program_bytes(program), sum(p.numel() for p in model.parameters()))
 
 
 def test_fp16_engine_is_built_and_shows_that_it_is(exported: Exported) -> None:
@@ -91,6 +97,24 @@ def test_fp16_engine_is_built_and_shows_that_it_is(exported: Exported) -> None:
     assert proof.weights_bytes == pytest.approx(2 * exported.parameters, rel=0.05)
     # The size of a plan: about half of float32, and what code there is.
     assert proof.plan_bytes < 2.2 * exported.parameters + (5 << 20)
+
+
+def test_torch_tensorrt_makes_an_fp16_engine_of_the_program(
+    exported: Exported,
+    converter: Converter,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "model.pt2"
+    file.write_bytes(exported.program)
+    made = converter(file, timing_cache=tmp_path / "timing.cache")
+    assert made.get("what") is None
+    proof = made["proof"]
+    assert set(proof["heavy"]) == {"half"}
+    assert proof["constants"]["half"] >= 0.97 * exported.parameters
+    assert proof["constants"].get("float", 0) < 1000
+    assert proof["weights_bytes"] == pytest.approx(2 * exported.parameters, rel=0.05)
+    assert proof["plan_bytes"] < 2.2 * exported.parameters + (5 << 20)
+    assert set(made["bindings"]) == {"image", "labels", "confidence", "mean_confidence", "logit_sum"}
 
 
 def test_fp16_agrees_with_fp32(exported: Exported) -> None:

@@ -22,6 +22,7 @@ ENGINE_MODULES = {
         "compile/tensorrt_dynamo.py",
         "compile/torch_graph.py",
         "compile/torch_half.py",
+        "compile/torch_rewrite.py",
     },
     "onnxruntime": {
         "engines/onnxruntime.py",

@@ -16,7 +16,7 @@ import onnx
 import pytest
 
 from offroad_seg.bundle import Bundle, write_bundle
-from offroad_seg.compile import tensorrt_builder, trt_build
+from offroad_seg.compile import tensorrt_builder, tensorrt_dynamo, trt_build
 from offroad_seg.compile.builder import Builder, BuildTools, find_builder
 from offroad_seg.compile.onnx_typed import typed_graph
 from offroad_seg.compile.tensorrt_builder import TensorRtBuilder
@@ -68,6 +68,7 @@ def jetson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     monkeypatch.setattr(tensorrt_builder, "Gpu", lambda: gpu)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setitem(sys.modules, "torch_tensorrt", None)
+    monkeypatch.setattr(tensorrt_dynamo, "is_for_rtx", lambda: False)
     return gpu
 
 
@@ -176,10 +177,19 @@ def test_plans_that_cannot_be_made(portable: Bundle, monkeypatch: pytest.MonkeyP
         with pytest.raises(InputError, match="fp32 or fp16, not int8"):
             builder.plan(portable, "int8")
     with pytest.raises(InputError, match="no route 'magic'"):
-        TensorRtBuilder("magic")
+        find_builder("tensorrt", "magic")
+    with pytest.raises(InputError, match="one way only to build for tensorrt-rtx"):
+        find_builder("tensorrt-rtx", "onnx")
+    assert find_builder("tensorrt", "onnx").plan(portable, "fp16").bound_to["route"] == "onnx"
     with pytest.raises(EngineError, match="torch-tensorrt cannot be imported") as caught:
         TensorRtBuilder("torch-tensorrt").plan(portable, "fp16")
     assert "--route onnx" in caught.value.mend
+    with monkeypatch.context() as rtx:
+        rtx.setattr(tensorrt_dynamo, "is_for_rtx", lambda: True)
+        with pytest.raises(EngineError, match="torch-tensorrt-rtx is installed in the place") as caught:
+            TensorRtBuilder("torch-tensorrt").plan(portable, "fp16")
+        assert "pip uninstall torch-tensorrt-rtx" in caught.value.mend
+        assert TensorRtBuilder().plan(portable, "fp16").notes[0] == "built by the onnx route"
     monkeypatch.setattr(
         tensorrt_builder, "Gpu", lambda: (_ for _ in ()).throw(EngineError("no GPU", mend=NO_GPU))
     )

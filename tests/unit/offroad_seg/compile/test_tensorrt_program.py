@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch import nn  # noqa: E402
 
+from offroad_seg.compile.builder import BuildTools  # noqa: E402
 from offroad_seg.compile.tensorrt_dynamo import convert_program  # noqa: E402
 from offroad_seg.compile.torch_half import half_program, heavy_types, weight_count  # noqa: E402
 from offroad_seg.errors import BundleError, EngineError, GpuMemoryError  # noqa: E402
@@ -189,13 +190,14 @@ def converted(
 ) -> tuple[FakeTorchTensorRt, Any, list[str]]:  # fmt: skip
     fake = FakeTorchTensorRt(version, answer)
     monkeypatch.setitem(sys.modules, "torch_tensorrt", fake)
+    monkeypatch.setattr("offroad_seg.compile.tensorrt_dynamo.is_for_rtx", lambda: False)
     monkeypatch.setattr("torch.export.passes.move_to_device_pass", lambda program, _: program)
     said: list[str] = []
     made = convert_program(
         file,
         precision,
         file.parent / "cache" / "timing.cache",
-        said.append,
+        BuildTools(said.append, lambda: False),
         free_memory=lambda: (3 << 20, 8 << 20),
     )
     return fake, made, said
@@ -211,9 +213,9 @@ def test_torch_tensorrt_is_given_a_program_in_half_precision(
     (image,) = arguments["arg_inputs"]
     assert (image.shape, image.dtype) == ((1, HEIGHT, WIDTH, 3), torch.uint8)
     assert (made.plan, made.weights_bytes) == (b"plan", 111648)
+    assert made.layers is None
     assert made.weight_count == pytest.approx(56_000, rel=0.05)
     assert "converted node conv2d [aten.conv2d.default]" in said
-    assert (program_file.parent / "cache").is_dir()
     assert logging.getLogger("torch_tensorrt").handlers == []
 
 
@@ -244,6 +246,10 @@ def fail(error: Exception, *logged: str) -> Callable[[Any], bytes]:
         (
             fail(AssertionError(), "OutOfMemory (Requested size was 6291456 bytes.)"),
             GpuMemoryError, "6 MiB were asked for, 3 MiB of 8 MiB are free",
+        ),
+        (
+            fail(RuntimeError("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 8 GiB")),
+            GpuMemoryError, "1536 MiB were asked for, 3 MiB of 8 MiB are free",
         ),
         (lambda _: b"", EngineError, "no reason was given"),
     ],

@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", default="fp32", choices=("fp32", "fp16", "int8"), help="fp32, fp16 or int8 (fp32)"
     )
     parser.add_argument(
+        "--route",
+        default="",
+        metavar="R",
+        help="tensorrt: from model.pt2 by torch-tensorrt, or from model.onnx by onnx (the first where it can be had)",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="BUNDLE2", help="folder to write (default: the engine stays in the cache)"
     )
     parser.add_argument(
@@ -117,6 +123,7 @@ def _options(args: argparse.Namespace) -> CompileOptions:
         raise InputError("masks without images", where="--masks", mend="give --images DIR, too")
     return CompileOptions(
         backend=args.backend,
+        route=args.route,
         precision=args.precision,
         images=args.images,
         overwrite=args.overwrite,

@@ -101,16 +101,25 @@ BUILDERS = {
 }
 
 
-def find_builder(backend: str) -> Builder:
+def find_builder(backend: str, route: str = "") -> Builder:
     """The builder of a back end.
 
+    Args:
+        backend: A name from ``BUILDERS``.
+        route: What it is built from, where there is a choice (``tensorrt``); empty lets the builder choose.
+
     Raises:
-        InputError: There is none.
+        InputError: There is none, or it has no such route.
     """
     if backend not in BUILDERS:
         raise InputError(
             f"nothing to compile for back end '{backend}'", mend=f"one of: {', '.join(BUILDERS)}"
         )
     module, _, attribute = BUILDERS[backend].partition(":")
-    builder: Builder = getattr(importlib.import_module(module), attribute)()
+    if route and backend != "tensorrt":
+        raise InputError(
+            f"there is one way only to build for {backend}", where=f"--route {route}", mend="leave it out"
+        )
+    kind = getattr(importlib.import_module(module), attribute)
+    builder: Builder = kind(route) if route else kind()
     return builder

@@ -51,6 +51,7 @@ class CompileOptions:
         gate_count: At most so many images in the gate.
         calibration: Images that int8 takes its ranges from; None takes those of ``images`` that the gate leaves.
         cache: Folder of engines that were built before; None builds without it.
+        route: What it is built from, where there is a choice; empty lets the builder choose.
     """
 
     backend: str
@@ -61,6 +62,7 @@ class CompileOptions:
     gate_count: int = MAX_IMAGES
     calibration: Path | None = None
     cache: Path | None = None
+    route: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def plan_compile(bundle: Bundle, options: CompileOptions) -> Plan:
             where=str(bundle.path),
             mend="compile the portable bundle that `offroad-seg export` wrote",
         )
-    return find_builder(options.backend).plan(bundle, options.precision)
+    return find_builder(options.backend, options.route).plan(bundle, options.precision)
 
 
 def compile_bundle(bundle: Bundle, out: Path | None, options: CompileOptions) -> Bundle:
@@ -233,7 +235,7 @@ def _explained(bundle: Bundle, work: Path, out: Path) -> Iterator[None]:
 
 def _build(bundle: Bundle, plan: Plan, pictures: Pictures, folder: Path) -> Built:
     """Let the builder build, with progress."""
-    builder = find_builder(plan.backend)
+    builder = find_builder(plan.backend, plan.bound_to.get("route", ""))
 
     def work(watched: Watched[Built]) -> Built:
         tools = BuildTools(watched.report, watched.cancelled, pictures.calibration)

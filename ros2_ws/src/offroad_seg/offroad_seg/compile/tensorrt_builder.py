@@ -135,7 +135,7 @@ class TensorRtBuilder:
         import tensorrt
 
         made = convert_program(
-            bundle.file(PROGRAM), plan.precision, timing_cache, tools.report, free_memory=gpu.driver.memory
+            bundle.file(PROGRAM), plan.precision, timing_cache, tools, free_memory=gpu.driver.memory
         )
         if tools.cancelled():
             raise KeyboardInterrupt
@@ -144,7 +144,7 @@ class TensorRtBuilder:
             plan_bytes=len(made.plan),
             weight_count=made.weight_count,
             weights_bytes=made.weights_bytes,
-            layers=inspected(tensorrt, made.plan),
+            layers=made.layers or inspected(tensorrt, made.plan),
             where=str(bundle.path),
         )
         target.write_bytes(made.plan)

@@ -9,9 +9,14 @@ Read in the sources of v2.8.0, v2.9.0, v2.10.0, v2.11.0, v2.12.1, v2.13.0, 2.14.
 - 2.10 to 2.12: ``use_explicit_typing`` is on by default, and refuses an ``enabled_precisions`` other than float32.
 - 2.13 and newer (TensorRT 11): all networks are strongly typed and both arguments are gone. ``**kwargs`` swallows them
   without a word: an engine that was asked for in half precision by ``enabled_precisions`` comes out in float32.
-- all: no converter casts to uint8; inputs keep their name, outputs are called ``output0``, ``output1`` …; the timing
-  cache lies in the temporary folder unless told otherwise.
+- all: no converter casts to uint8, and of a uint8 input TensorRT takes nothing but a cast; inputs keep their name,
+  outputs are called ``output0``, ``output1`` …; the timing cache lies in the temporary folder unless told otherwise, is
+  written in place, and ends the conversion where it is damaged.
 - 2.11 and newer: a bias of attention is taken for causal unless told otherwise.
+- all: a number or a constant of fewer axes is repeated over the whole tensor that it meets, and the repetition is kept
+  as a weight; ``avg_pool2d`` that rounds up has no converter; attention is decomposed by device, not always into what
+  has one (``torch_rewrite``).
+- all: layers keep their names only, so that a plan cannot tell its types (``tensorrt_dynamo``).
 - 2.8 to 2.12: an operator that cannot be converted ends in an ``UnboundLocalError``; why stands only in the log.
 """
 

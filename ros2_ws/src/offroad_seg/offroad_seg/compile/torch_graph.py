@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact changes to a torch graph: what ``onnx_rewrite`` does to ONNX."""
+"""Reading and simplifying a torch graph, exactly: what ``onnx_graph`` and ``onnx_fold`` do to ONNX."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def fold_batch_norms(module: fx.GraphModule) -> None:
         else:
             shape = (1, -1, *([1] * (node.meta["val"].dim() - 2)))
             with graph.inserting_before(node):
-                factor = _constant(module, f"norm_{index}_scale", scale.reshape(shape))
-                offset = _constant(module, f"norm_{index}_shift", shift.reshape(shape))
+                factor = constant(module, f"norm_{index}_scale", scale.reshape(shape))
+                offset = constant(module, f"norm_{index}_shift", shift.reshape(shape))
                 scaled = graph.call_function(torch.ops.aten.mul.Tensor, (source, factor))
                 moved = graph.call_function(torch.ops.aten.add.Tensor, (scaled, offset))
             for made in (scaled, moved):
@@ -123,6 +123,12 @@ def set_attribute(module: nn.Module, name: str, value: Tensor) -> None:
         setattr(owner, leaf, value)
 
 
+def constant(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
+    """A new float32 constant, where the graph inserts now."""
+    module.register_buffer(name, value.float(), persistent=True)
+    return module.graph.get_attr(name)
+
+
 def _fold_into(module: fx.GraphModule, conv: fx.Node, scale: Tensor, shift: Tensor, index: int) -> bool:
     arguments = list(conv.args)
     weight_node, bias_node = arguments[1], arguments[2] if len(arguments) > 2 else None
@@ -141,13 +147,8 @@ def _fold_into(module: fx.GraphModule, conv: fx.Node, scale: Tensor, shift: Tens
     if isinstance(bias_node, fx.Node):
         bias = attribute(module, str(bias_node.target)).double()
     with module.graph.inserting_before(conv):
-        arguments[1] = _constant(module, f"norm_{index}_weight", weight)
-        new_bias = _constant(module, f"norm_{index}_bias", bias * scale + shift)
+        arguments[1] = constant(module, f"norm_{index}_weight", weight)
+        new_bias = constant(module, f"norm_{index}_bias", bias * scale + shift)
     arguments[2:3] = [new_bias]
     conv.args = tuple(arguments)
     return True
-
-
-def _constant(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
-    module.register_buffer(name, value.float(), persistent=True)
-    return module.graph.get_attr(name)

@@ -24,6 +24,7 @@ from offroad_seg.compile.torch_graph import (
     op_name,
     set_attribute,
 )
+from offroad_seg.compile.torch_rewrite import cast_image_first, plain_operators, same_rank
 from offroad_seg.errors import EngineError
 
 if TYPE_CHECKING:
@@ -73,13 +74,15 @@ _CARRIERS = frozenset(
     | {"max_pool2d", "avg_pool2d", "contiguous", "clone"}
 )
 _HALF_MAX = torch.finfo(torch.float16).max
+_HALF_TINY = torch.finfo(torch.float16).smallest_normal * 2.0**-11  # half the smallest subnormal
 
 
 def half_program(program: ExportedProgram, precision: str) -> ExportedProgram:
     """The program of a bundle as torch-tensorrt takes it.
 
     Args:
-        program: Takes ``image`` uint8 [1, H, W, 3]; gives labels, confidence, mean confidence, and perhaps ood.
+        program: Takes one image, uint8 or float32, by pixels or by planes (a bundle's: uint8 [1, H, W, 3]); gives
+            labels, confidence, mean confidence, and perhaps ood.
         precision: ``fp16``, or ``fp32`` for the same graph without float16 inside.
 
     Returns:
@@ -92,17 +95,20 @@ def half_program(program: ExportedProgram, precision: str) -> ExportedProgram:
     module = program.module()
     assert isinstance(module, fx.GraphModule)
     clean(module)
+    cast_image_first(module)
     fold_constants(module)
     fold_batch_norms(module)
     logits = _find_logits(module)
     _bare_outputs(module, logits)
+    plain_operators(module)
+    same_rank(module)
     drop_unused(module)
     chosen = _choose(module, logits) if precision == "fp16" else set()
     if precision == "fp16" and not chosen:
         raise EngineError("there is nothing to compute in fp16 in the program", mend="--precision fp32")
     retyped = _Retyped(module, chosen)
     example = next(n for n in module.graph.nodes if n.op == "placeholder").meta["val"]
-    image = torch.zeros(tuple(example.shape), dtype=torch.uint8)
+    image = torch.zeros(tuple(example.shape), dtype=example.dtype)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = torch.export.export(retyped, (image,), strict=False)
@@ -238,10 +244,12 @@ def _unfit(module: fx.GraphModule, node: fx.Node) -> bool:
     for source in node.all_input_nodes:
         if source.op == "get_attr":
             value = attribute(module, str(source.target))
-            if value.is_floating_point() and value.numel() and float(value.abs().max()) > _HALF_MAX:
+            largest = float(value.abs().max()) if value.is_floating_point() and value.numel() else 0.0
+            # A weight that becomes 0 changes nothing; an epsilon that does divides by it.
+            if largest > _HALF_MAX or (value.numel() == 1 and 0.0 < largest < _HALF_TINY):
                 return True
     numbers = [a for a in node.args if isinstance(a, float)]
-    return any(abs(v) > _HALF_MAX or 0.0 < abs(v) < 2**-25 for v in numbers)
+    return any(abs(v) > _HALF_MAX or 0.0 < abs(v) < _HALF_TINY for v in numbers)
 
 
 def _constants_of(module: fx.GraphModule, chosen: set[str]) -> Iterator[str]:

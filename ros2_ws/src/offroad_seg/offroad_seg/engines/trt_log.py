@@ -19,6 +19,9 @@ _WEIGHTS = re.compile(r"Total Weights Memory: (\d+) bytes")
 _ASKED = re.compile(
     r"Requested (?:amount of GPU memory \(|size was |amount of memory \()(\d+) bytes", re.IGNORECASE
 )
+# torch: "CUDA out of memory. Tried to allocate 2.00 GiB."
+_TRIED = re.compile(r"Tried to allocate ([\d.]+) ([KMG])iB")
+_UNITS = {"K": 10, "M": 20, "G": 30}
 _OUT_OF_MEMORY = re.compile(
     r"out ?of ?memory|could not be allocated|insufficient memory|cudaError 2\b", re.IGNORECASE
 )
@@ -67,6 +70,8 @@ class LogBook:
     def bytes_asked(self) -> int | None:
         """The largest piece of memory that was asked for in vain, or None where none was named."""
         found = [int(m.group(1)) for message in self.errors for m in _ASKED.finditer(message)]
+        tried = [m for message in self.errors for m in _TRIED.finditer(message)]
+        found += [int(float(m.group(1)) * (1 << _UNITS[m.group(2)])) for m in tried]
         return max(found, default=None)
 
 
