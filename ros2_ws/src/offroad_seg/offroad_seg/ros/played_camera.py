@@ -6,6 +6,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from offroad_seg.ros.messages import header_message
@@ -13,7 +14,6 @@ from offroad_seg.ros.messages import header_message
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import numpy as np
     from numpy.typing import NDArray
     from rclpy.qos import QoSProfile
 
@@ -102,13 +102,15 @@ class PlayedCamera:
         self._image.publish(bytes(item.message.data))
 
 
-def _depth_message(depth_HW: NDArray[np.float32], item: BagFrame) -> Image:
+def _depth_message(depth_HW: NDArray[np.float32] | NDArray[np.uint16], item: BagFrame) -> Image:
+    """As ``Frame.depth_HW`` has it: float32 metres or uint16 millimetres."""
     height, width = depth_HW.shape
+    wire, encoding = ("<u2", "16UC1") if depth_HW.dtype == np.uint16 else ("<f4", "32FC1")
     return Image(
         header=header_message(item.frame.stamp_ns, item.frame.frame_id),
         height=height,
         width=width,
-        encoding="32FC1",
-        step=4 * width,
-        data=array("B", depth_HW.astype("<f4", copy=False).tobytes()),
+        encoding=encoding,
+        step=depth_HW.dtype.itemsize * width,
+        data=array("B", depth_HW.astype(wire, copy=False).tobytes()),
     )

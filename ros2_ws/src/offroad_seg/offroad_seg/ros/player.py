@@ -111,7 +111,7 @@ class NodeReplay:
         ahead = self._first_of_each(rest)
         frames = [item for item in ahead if isinstance(item, BagFrame)]
         if not frames:
-            yield from ahead
+            yield from (item for item in ahead if isinstance(item, Drop))
             return
         link, played = self._start(frames), chain(ahead, rest)
         if self._rate is None:
