@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,7 +118,8 @@ def kill_inside_an_epoch(data: Path, run: Path, process: subprocess.Popen, after
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(data: Path, tmp_path: Path) -> None:
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    finish(start(data, unbroken, workers=0))
+    # Beside the others, on a copy: a picture of `data` is not always there.
+    whole = start(shutil.copytree(data, tmp_path / "copy"), unbroken, workers=0)
 
     # Another number of workers must change nothing either; one reads ahead, which a wrong epoch would show.
     kill_inside_an_epoch(data, broken, start(data, broken, workers=1), after_epochs=0)
@@ -126,6 +128,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(data: Path, tmp_path: Path)
     assert 1 <= len(rows(broken)) < EPOCHS
     output = finish(start(data, broken, "--resume", workers=1))
     assert "going on after epoch" in output
+    finish(whole)
 
     expected = rows(unbroken)
     assert [row["epoch"] for row in expected] == list(range(1, EPOCHS + 1))
