@@ -111,7 +111,8 @@ def test_torch_tensorrt_makes_an_fp16_engine_of_the_program(
     proof = made["proof"]
     assert set(proof["heavy"]) == {"half"}
     assert proof["constants"]["half"] >= 0.97 * exported.parameters
-    assert proof["constants"].get("float", 0) < 1000
+    # Layer norms compute in float32, with their gains.
+    assert proof["constants"].get("float", 0) < max(1000, 0.001 * exported.parameters)
     assert proof["weights_bytes"] == pytest.approx(2 * exported.parameters, rel=0.05)
     assert proof["plan_bytes"] < 2.2 * exported.parameters + (5 << 20)
     assert set(made["bindings"]) == {"image", "labels", "confidence", "mean_confidence", "logit_sum"}
