@@ -39,7 +39,9 @@ class ImuAttitude:
                 mend="put a filter behind it, such as imu_filter_madgwick, or set attitude: odom",
             )
         if not frame:
-            raise TransformError("the IMU's message has no frame_id", where="imu", mend="set it in the driver")
+            raise TransformError(
+                "the IMU's message has no frame_id", where="imu", mend="set it in the driver"
+            )
         q = message.orientation
         try:
             attitude = Transform.from_quaternion((q.x, q.y, q.z, q.w))
