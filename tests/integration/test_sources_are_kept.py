@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--overwrite`` with the wrong folder: no command of the trainer ever deletes what it reads."""
+"""``--overwrite`` with the wrong folder: no command ever deletes what it reads."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ COMMANDS = {
     "predict": ["predict", "MODEL", "DATA/train/Color_Images"],
     "sweep": ["sweep", "--config", "tiny", "--data", "DATA", "--trials", "1", "loss.dice=0:1", *SMALL],
     "train": ["train", "--config", "tiny", "--data", "DATA", *SMALL],
+    "compile": ["compile", "MODEL", "--images", "OTHER"],
+    "compile, its images": ["compile", "OTHER", "--images", "DATA"],
+    "compile, its calibration": ["compile", "OTHER", "--precision", "int8", "--calibration", "DATA"],
+    "bench": ["bench", "OTHER", "--images", "DATA"],
+    "replay": ["replay", "OTHER", "MODEL"],
+    "replay, several": ["replay", "OTHER", "OTHER/a.mcap", "MODEL"],
+    "replay, the bundle": ["replay", "DATA", "OTHER/a.mcap"],
+    "replay, true masks": ["replay", "OTHER", "OTHER/a.mcap", "--truth", "DATA"],
+    "compare": ["compare", "OTHER", "DATA"],
+    "compare, the bag": ["compare", "BUNDLE", "BUNDLE", "--bag", "MODEL"],
     "train, by init_from": ["train", "--config", "tiny", "--data", "OTHER", "init_from=MODEL", *SMALL],
 }
 
@@ -33,7 +43,11 @@ def test_results_never_replace_their_source(
     write_duality(place / "data")
     write_duality(tmp_path / "other")
     model = write_checkpoint(place / "best.ckpt")
-    names = {"DATA": str(place / "data"), "OTHER": str(tmp_path / "other"), "MODEL": str(model)}
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "manifest.json").write_text("{}")
+    places = {"DATA": place / "data", "OTHER": tmp_path / "other", "MODEL": model, "BUNDLE": bundle}
+    names = {name: str(path) for name, path in places.items()}
     for name, path in names.items():
         words = [word.replace(name, path) for word in words]
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
     from offroad_seg.bench.report import about, heading, row, stages, write_report
     from offroad_seg.bench.workloads import LEVELS, load_pictures
     from offroad_seg.bundle import Bundle
-    from offroad_seg.resources import check_output
+    from offroad_seg.resources import check_output, keep_sources
 
     if args.seconds <= 0:
         raise InputError(f"--seconds is {args.seconds}", mend="give more than 0")
@@ -80,6 +80,7 @@ def _run(args: argparse.Namespace) -> int:
     if not plan.peak and not plan.rates:
         raise InputError("nothing to measure", where="--rates none --no-peak", mend="leave one of them out")
     if args.out is not None:
+        keep_sources(args.out, args.bundle, args.images)
         check_output(args.out, overwrite=args.overwrite)
     width, height = _size(args.size)
     bundle = Bundle.load(args.bundle)

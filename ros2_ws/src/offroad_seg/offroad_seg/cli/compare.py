@@ -78,7 +78,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from offroad_seg.resources import check_output
+    from offroad_seg.resources import check_output, keep_sources
 
     if len(args.results) < 2:
         raise InputError(
@@ -99,6 +99,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.bag and args.out is None:
         raise InputError("the replays need a folder", where="--bag", mend="give --out DIR")
     if args.out is not None:
+        keep_sources(args.out, *args.results, *(args.bag or []))
         check_output(args.out, overwrite=args.overwrite)
 
 

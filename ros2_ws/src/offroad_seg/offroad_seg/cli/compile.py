@@ -88,12 +88,13 @@ def run(args: argparse.Namespace) -> int:
     """Plan, or build, gate, measure and write."""
     from offroad_seg.bundle import Bundle
     from offroad_seg.errors import InputError
-    from offroad_seg.resources import check_output
+    from offroad_seg.resources import check_output, keep_sources
 
     options = _options(args)
     if args.out is None and not args.check_only and options.cache is None:
         raise InputError("--out is missing", mend="--out BUNDLE2, or without --no-cache, or --check-only")
     if args.out is not None:
+        keep_sources(args.out, args.bundle, args.images, args.masks, args.calibration)
         check_output(args.out, overwrite=args.overwrite)
     with _without_waiting():
         if _is_checkpoint(args.bundle):

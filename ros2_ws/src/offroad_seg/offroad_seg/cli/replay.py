@@ -56,7 +56,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from offroad_seg.resources import check_output
+    from offroad_seg.resources import check_output, keep_sources
 
     if args.rate is not None and (not args.via_ros or not 0 < args.rate <= 100):
         raise InputError(
@@ -64,6 +64,9 @@ def _run(args: argparse.Namespace) -> int:
         )
     if args.via_ros and args.resume:
         raise InputError("--resume goes without --via-ros: what the node has fused is not kept")
+    keep_sources(
+        args.out, args.bundle, *args.bag, *args.camera_info, *args.truth, *args.params, args.compare_with
+    )
     if is_fleet(args):
         return run_fleet(args)
     args.bag = args.bag[0]

@@ -55,9 +55,7 @@ class OnnxRuntimeEngine:
 
     name = NAME
 
-    def __init__(
-        self, bundle: Bundle, *, device: str = "auto", threads: int = 0, spin: bool = True
-    ) -> None:
+    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 0, spin: bool = True) -> None:
         import onnxruntime as ort
 
         compiled = bundle.manifest.backend == NAME
