@@ -13,10 +13,10 @@ import pytest
 from offroad_seg.ontology import load_ontology
 from offroad_seg.replay.bag import BagMessage
 from offroad_seg.replay.charts import histogram, track
-from offroad_seg.replay.evaluation import FrameRow
 from offroad_seg.replay.frames import BagFrame
 from offroad_seg.replay.gallery import WORST, Gallery
 from offroad_seg.replay.gridview import LETHAL_RGB, PIXELS, GridView, cost_colors
+from offroad_seg.replay.rows import FrameRow
 from offroad_seg.transforms import Transform
 from offroad_seg.types import Costmap, Frame, GridSpec, Perception, Segmentation
 

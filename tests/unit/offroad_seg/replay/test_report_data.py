@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from offroad_seg.ontology import load_ontology
 from offroad_seg.replay.drive_mosaic import CELLS, DriveMosaic, place
-from offroad_seg.replay.evaluation import DropRow, Evaluation, FrameRow
+from offroad_seg.replay.evaluation import Evaluation
 from offroad_seg.replay.gallery import Gallery
 from offroad_seg.replay.gallery_pictures import picture_of
 from offroad_seg.replay.records import FrameRecord
@@ -26,6 +26,7 @@ from offroad_seg.replay.report_measures import (
     thinned,
     worst_measure,
 )
+from offroad_seg.replay.rows import DropRow, FrameRow
 from offroad_seg.types import Costmap, GridSpec
 
 ROW = FrameRow(0, 0.0, 0.7, 0.9, None, 20.0, 0.3)

@@ -53,7 +53,7 @@ class ReplayOne:
 
     def __call__(self, bag: Path, out: Path) -> None:
         """Replay ``bag`` into ``out``; a replay of it that was broken off goes on."""
-        from offroad_seg.cli.replay import replay_one
+        from offroad_seg.cli.replay_one import replay_one
         from offroad_seg.replay.resume import partial_folder
 
         one = {"bag": bag, "out": out, "resume": partial_folder(out).is_dir(), "overwrite": False}

@@ -16,8 +16,9 @@ from offroad_seg.replay.costmap_truth import compare
 from offroad_seg.replay.driven_path import DrivenPath, Footprint
 from offroad_seg.replay.motion import MotionCompensation
 from offroad_seg.replay.records import FrameRecord, truth_of
+from offroad_seg.replay.rows import DropRow, FrameRow
 from offroad_seg.replay.stability import Stability
-from offroad_seg.replay.summary import PERCENTILES, TIME_KEYS, DropRow, FrameRow, Summary
+from offroad_seg.replay.summary import PERCENTILES, TIME_KEYS, Summary
 from offroad_seg.types import COST_UNKNOWN, UNLABELLED
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from offroad_seg.replay.report_measures import worst_measure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from offroad_seg.replay.summary import FrameRow
+    from offroad_seg.replay.rows import FrameRow
 
 WORST = 10
 APART_S = 1.0

@@ -15,8 +15,8 @@ from offroad_seg.replay.report_measures import worst_measure
 
 if TYPE_CHECKING:
     from offroad_seg.ontology import Ontology
-    from offroad_seg.replay.evaluation import FrameRow
     from offroad_seg.replay.frames import BagFrame
+    from offroad_seg.replay.rows import FrameRow
     from offroad_seg.types import Costmap, Perception
 
 FRAMES = 120

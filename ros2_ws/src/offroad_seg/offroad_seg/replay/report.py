@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from offroad_seg.replay.evaluation import Evaluation, FrameRow
+    from offroad_seg.replay.evaluation import Evaluation
     from offroad_seg.replay.gallery import Gallery
+    from offroad_seg.replay.rows import FrameRow
 
 _CSS = ("report.css", "replay.css")
 _JS = ("page.js", "report.js", "report_map.js")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from offroad_seg.ontology import Ontology
-    from offroad_seg.replay.evaluation import DropRow, FrameRow
     from offroad_seg.replay.gallery import Gallery, Pictures
     from offroad_seg.replay.report_measures import Measure
+    from offroad_seg.replay.rows import DropRow, FrameRow
 
 _DIGITS = 4
 _MARKS = 400

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from offroad_seg.replay.evaluation import FrameRow
+    from offroad_seg.replay.rows import FrameRow
 
     Read = Callable[[FrameRow], "float | None"]
 

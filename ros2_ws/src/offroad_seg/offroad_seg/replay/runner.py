@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from offroad_seg.bundle import Bundle
     from offroad_seg.replay.bag import Topic
-    from offroad_seg.replay.summary import FrameRow
+    from offroad_seg.replay.rows import FrameRow
     from offroad_seg.types import Perception
 
     Items = Iterable[BagFrame | Drop]
