@@ -41,7 +41,7 @@ class CountingBuilder(OnnxRuntimeBuilder):
 @pytest.fixture
 def builder(monkeypatch: pytest.MonkeyPatch) -> type[CountingBuilder]:
     CountingBuilder.builds, CountingBuilder.change = 0, {}
-    monkeypatch.setattr("offroad_seg.compile.compiler.find_builder", lambda _: CountingBuilder())
+    monkeypatch.setattr("offroad_seg.compile.compiler.find_builder", lambda *_: CountingBuilder())
     return CountingBuilder
 
 

@@ -100,7 +100,7 @@ def test_wrong_engine_fails_the_gate_and_leaves_the_old_one(
 ) -> None:
     compile_bundle(portable, tmp_path / "out", OPTIONS)
     before = (tmp_path / "out" / "manifest.json").read_bytes()
-    monkeypatch.setattr("offroad_seg.compile.compiler.find_builder", lambda _: WrongBuilder())
+    monkeypatch.setattr("offroad_seg.compile.compiler.find_builder", lambda *_: WrongBuilder())
     with pytest.raises(GateError, match=r"pixels agree \(limit 99\.9%\)"):
         compile_bundle(portable, tmp_path / "out", replace(OPTIONS, overwrite=True))
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
