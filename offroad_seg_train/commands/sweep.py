@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from offroad_seg_train.commands.recipe_arguments import add_recipe_arguments
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 _EXAMPLES = """ranges, for any setting of a recipe:
   optimizer.lr=log:1e-5:1e-2      between, evenly in the logarithm
@@ -38,19 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sweep, and print the best settings."""
-    import logging
-
     from offroad_seg_train.commands.recipe_arguments import load_named_recipe
     from offroad_seg_train.training.sweep import sweep
 
-    if not args.verbose:
-        # A line for each trial, not for each epoch of each.
-        logging.getLogger("offroad_seg_train").setLevel(logging.WARNING)
-        logging.getLogger("offroad_seg_train.training.sweep").setLevel(logging.INFO)
     words, args.settings = args.settings, []
     config = load_named_recipe(args)
     out = args.out if args.out is not None else Path("runs") / f"{config.name}-sweep"
-    found = sweep(config, words, out, trials=args.trials, resume=args.resume, overwrite=args.overwrite)
+    with nullcontext() if args.verbose else _a_line_for_each_trial():
+        found = sweep(config, words, out, trials=args.trials, resume=args.resume, overwrite=args.overwrite)
     print(f"{found.trials} trials: {out / 'trials.csv'}   plot: {out / 'sweep.png'}")
     if found.best_value is None:
         print("no trial reached its end")
@@ -59,6 +57,20 @@ def run(args: argparse.Namespace) -> int:
     print(f"best {config.monitor} {found.best_value:.4f}: {settings}")
     print(f"recipe: {out / 'best.yaml'}   checkpoint: {found.best_checkpoint}")
     return 0
+
+
+@contextmanager
+def _a_line_for_each_trial() -> Iterator[None]:
+    """Keep the trainings from a line for each epoch of each trial."""
+    levels = {"offroad_seg_train": logging.WARNING, "offroad_seg_train.training.sweep": logging.INFO}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 COMMAND = Command("sweep", "search the best settings of a recipe", add_arguments, run, _EXAMPLES)
