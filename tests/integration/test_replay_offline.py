@@ -64,14 +64,15 @@ def test_a_bundle_that_knows_the_colours_scores_one(result):
     assert metrics["latency_ms"]["engine"]["p50"] <= metrics["latency_ms"]["total"]["p50"]
 
 
-def test_the_costmap_agrees_with_the_world(result):
-    costmap = result[1]["costmap"]
+def test_the_costmap_agrees_with_the_world(place):
+    # Feet where they meet the plane: what the doubt about them costs is measured in benchmarks/costmap_truth.py.
+    assert replay(place, place / "drive.mcap", "--param", "contact_slope=0.0", out="sure") == 0
+    costmap = read(place / "sure")["costmap"]
     assert costmap["frames"] == FRAMES
     assert 0.05 < costmap["known_share"] < 0.9
     assert costmap["free_precision"] > 0.98
     assert costmap["lethal_recall"] > 0.9
-    # By the plane, lethal things are marked wherever they may stand on ground that is none: caution costs points.
-    assert costmap["mean_abs_error"] < 12
+    assert costmap["mean_abs_error"] < 5
 
 
 def test_two_runs_give_the_same_metrics_but_for_times(place, result):
