@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from offroad_seg.camera import CameraModel
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.lens import Lens
+from offroad_seg.mapping.level import ground_view
+from offroad_seg.transforms import camera_mount
 
 K = (420.0, 0, 310.0, 0, 425.0, 244.0, 0, 0, 1)
 CAMERAS = {
@@ -68,9 +71,25 @@ def test_points_behind_and_far_outside_are_not_ok_and_stay_finite():
     assert np.isfinite(y).all()
 
 
-def test_indices_name_the_nearest_pixel():
-    camera = CAMERAS["pinhole"]
-    u = np.array([0.4, -0.5, 639.4, 12.6], np.float32)
-    v = np.array([0.0, 0.4, 479.4, 7.5001], np.float32)
-    ok = np.array([True, True, True, False])
-    assert Lens(camera, Scratch()).indices(u, v, ok).tolist() == [0, 0, 479 * 640 + 639, 0]
+@pytest.mark.parametrize("name", CAMERAS)
+@pytest.mark.parametrize("mount", [(0.0, 0.3, 0.0), (0.4, 0.1, 0.0), (0.0, 1.2, 0.5)])
+def test_a_lattice_on_the_ground_is_looked_up_where_the_camera_model_sees_it(name, mount):
+    camera = CAMERAS[name]
+    view = ground_view(camera_mount(0.3, -0.2, 1.3, *mount), None)
+    x_W, y_H = np.linspace(-4.0, 9.0, 181), np.linspace(-5.0, 5.0, 153)
+    u, v, depth = Lens(camera, Scratch()).lattice(view.homography_33, x_W, y_H, "")
+    ground = np.stack([*np.meshgrid(x_W, y_H), np.ones((153, 181))], axis=-1)
+    points = ground.reshape(-1, 3) @ view.homography_33.T
+    uv, valid = camera.project(points)
+    valid = valid.reshape(u.shape)
+    assert valid.sum() > 500
+    assert not valid.all()
+    assert np.allclose(depth[valid], points[:, 2].reshape(u.shape)[valid], atol=1e-4)
+    # Pictures of their own places: what is looked up is the nearest pixel.
+    rows, columns = np.mgrid[: camera.height, : camera.width].astype(np.float32)
+    for places, exact in ((columns, uv[:, 0]), (rows, uv[:, 1])):
+        found = cv2.remap(places, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=-1)
+        # Within a hair of the image's border, of the lens's range or of the camera's plane either may be right.
+        assert ((found >= 0) != valid).sum() < 10
+        both = valid & (found >= 0)
+        assert np.abs(found - exact.reshape(u.shape))[both].max() < 0.52

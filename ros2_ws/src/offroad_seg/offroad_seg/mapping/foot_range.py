@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offroad_seg.mapping.occlusion import with_neighbours
+from offroad_seg.mapping.buffers import Scratch
+from offroad_seg.mapping.directions import with_neighbours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 # Slopes within so many standard deviations are thought of.
 _CUT = 1.5
 _FARTHEST = 100.0
-_MIN_BIN = math.radians(0.25)
 
 
 class FootRange:
@@ -48,6 +48,7 @@ class FootRange:
         self._lethal_256 = lethal_256
         self._std = math.tan(slope_std)
         self._max_range = max_range
+        self._scratch = Scratch()
 
     def farthest(self, view: GroundView) -> float:
         """Feet that seem to be farther than this, metres, cannot be within ``max_range``."""
@@ -59,10 +60,10 @@ class FootRange:
         feet: Edges,
         cells: CellLookup,
         view: GroundView,
-        pixel_angle: float,
+        count: int,
         min_confidence: int,
-        out_labels: U8,
-        out_evidence: F32,
+        out_labels_HW: U8,
+        out_evidence_HW: F32,
     ) -> None:
         """Write the cells where a lethal thing may stand, over what was there.
 
@@ -70,50 +71,52 @@ class FootRange:
             feet: Where things meet the plane.
             cells: The part of the window in view.
             view: Where the camera is.
-            pixel_angle: Radians between neighbouring pixels.
+            count: How many directions there are.
             min_confidence: 0–255; feet that are less sure mark nothing.
-            out_labels: The part's cells.
-            out_evidence: Likewise.
+            out_labels_HW: The window's cells.
+            out_evidence_HW: Likewise.
         """
         lethal_N = np.take(self._lethal_256, feet.labels_N) & (feet.confidence_N >= min_confidence)
         if not lethal_N.any():
             return
         feet = feet.where(lethal_N)
-        bins = max(8, int(2 * math.pi / max(_MIN_BIN, 1.5 * pixel_angle)))
-        fall_B, foot_B = _nearest(feet, -view.drop, bins)
-        at = _bin(cells.azimuth, bins)
+        fall_B, foot_B = _nearest(feet, -view.drop, count)
+        shape = cells.distance.shape
+        get = self._scratch.get
+        unlike = get("unlike", shape)
         with np.errstate(divide="ignore"):
-            slope = np.float32(-view.drop) / cells.distance
-        slope -= np.take(fall_B, at)
-        doubtful = np.abs(slope) <= np.float32(_CUT * self._std)
-        doubtful &= cells.distance <= np.float32(self._max_range)
+            np.divide(np.float32(-view.drop), cells.distance, out=unlike)
+        fall = np.take(fall_B, cells.direction, out=get("fall", shape), mode="clip")
+        np.subtract(unlike, fall, out=unlike)
+        size = np.abs(unlike, out=fall)
+        doubtful = np.less_equal(size, np.float32(_CUT * self._std), out=get("doubtful", shape, np.bool_))
+        np.logical_and(doubtful, cells.near, out=doubtful)
         # Flat indices: several times as fast as those of rows and columns.
         cells_K = np.flatnonzero(doubtful)
-        rows, columns = np.divmod(cells_K, doubtful.shape[1])
-        foot_K = np.take(foot_B, np.take(at, cells_K))
-        unlike_K = np.take(slope, cells_K) * np.float32(1.0 / self._std)
-        worth_K = np.exp(np.float32(-0.5) * unlike_K * unlike_K) * np.take(cells.worth, cells_K)
-        out_labels[rows, columns] = feet.labels_N[foot_K]
-        out_evidence[rows, columns] = worth_K * feet.confidence_N[foot_K] * np.float32(1.0 / 255.0)
+        foot_K = np.take(foot_B, np.take(cells.direction, cells_K), mode="clip")
+        unlike_K = np.take(unlike, cells_K)
+        unlike_K *= np.float32(1.0 / self._std)
+        unlike_K *= unlike_K
+        unlike_K *= np.float32(-0.5)
+        worth_K = np.exp(unlike_K, out=unlike_K)
+        worth_K *= np.take(cells.worth, cells_K)
+        sure_N = feet.confidence_N * np.float32(1.0 / 255.0)
+        worth_K *= np.take(sure_N, foot_K)
+        at_K = cells.places(cells_K, out_labels_HW.shape[1])
+        out_labels_HW.ravel()[at_K] = np.take(feet.labels_N, foot_K)
+        out_evidence_HW.ravel()[at_K] = worth_K
 
 
-def _nearest(feet: Edges, height: float, bins: int) -> tuple[F32, NDArray[np.intp]]:
+def _nearest(feet: Edges, height: float, count: int) -> tuple[F32, NDArray[np.intp]]:
     """For each direction the nearest foot: tangent of its angle below the horizon (−∞ for none), and which it is."""
     fall_N = (height / np.maximum(feet.range_N, 1e-3)).astype(np.float32)
     order = np.argsort(fall_N, kind="stable")
-    at = _bin(np.arctan2(feet.y_N, feet.x_N), bins)[order]
-    fall_B, foot_B = np.full(bins, -np.inf, np.float32), np.zeros(bins, np.intp)
-    # Of several values for one bin the last stays: the nearest.
-    fall_B[at], foot_B[at] = fall_N[order], order
+    at = np.take(feet.direction_N, order)
+    fall_B, foot_B = np.full(count, -np.inf, np.float32), np.zeros(count, np.intp)
+    # Of several values for one direction the last stays: the nearest.
+    fall_B[at], foot_B[at] = np.take(fall_N, order), order
     # And of those beside it, so that one thing leaves no gaps.
     beside, which = with_neighbours(fall_B), with_neighbours(foot_B)
     pick = beside.argmax(axis=0)
-    every = np.arange(bins)
+    every = np.arange(count)
     return beside[pick, every], which[pick, every]
-
-
-def _bin(azimuth: F32, bins: int) -> NDArray[np.intp]:
-    at: NDArray[np.intp] = ((azimuth + np.float32(math.pi)) * np.float32(bins / (2 * math.pi))).astype(
-        np.intp
-    )
-    return np.minimum(at, bins - 1, out=at)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from offroad_seg.errors import CameraError, InputError
@@ -100,7 +101,7 @@ class GroundPlaneProjector:
         known_256 = ontology.costs_256 >= 0
         known_256[UNLABELLED] = keep_unlabelled
         standing_256 = ontology.standing_256 if shadow != "none" else np.zeros(256, np.bool_)
-        self._ground_256 = known_256 & ~standing_256
+        self._ground_256 = (known_256 & ~standing_256).view(np.uint8)
         self._known_256 = known_256
         # The worse class wins a cell where several things stand.
         self._rank_256 = (ontology.costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
@@ -160,26 +161,22 @@ class GroundPlaneProjector:
         out_evidence_HW.fill(0.0)
         cells = self._table.lookup(lens, view, grid)
         if cells is not None:
-            far, region = self._max_range, cells.region
-            if self._feet is not None:
-                # What seems to be out of range may stand within, and its foot is seen higher up in the image.
-                far, region = self._feet.farthest(view), (0, camera.height, 0, camera.width)
-            edges = self._edges.find(labels_HW, confidence_HW, lens, view, region, grid.resolution, far)
+            # What seems to be out of range may stand within, and its foot is seen higher up in the image.
+            far = self._max_range if self._feet is None else self._feet.farthest(view)
+            edges = self._edges.find(labels_HW, confidence_HW, lens, view, grid.resolution, far)
+            count = lens.directions_around
             hidden = None
+            touches_N = edges.touches_N
             if self._shadow == "ray" and edges.x_N.size:
-                shadow = Shadow(edges, pixel_angle=1.0 / lens.focal, slack=1.5 * grid.resolution)
-                hidden = shadow.hides(cells.azimuth, cells.distance)
-                astray = shadow.at_its_edge(np.arctan2(edges.y_N, edges.x_N), edges.range_N)
-                contacts = edges.where(edges.touches_N & ~astray)
-            else:
-                contacts = edges.where(edges.touches_N)
+                shadow = Shadow(edges, count=count, slack=1.5 * grid.resolution)
+                hidden = shadow.hides(cells.direction, cells.distance)
+                touches_N = touches_N & ~shadow.at_its_edge(edges.direction_N, edges.range_N)
+            contacts = edges.where(touches_N)
             part = cells.window
-            labels_part, evidence_part = out_labels_HW[part], out_evidence_HW[part]
-            self._look_up(labels_HW, confidence_HW, cells, hidden, labels_part, evidence_part)
+            self._look_up(labels_HW, confidence_HW, cells, hidden, out_labels_HW[part], out_evidence_HW[part])
             if self._feet is not None and contacts.x_N.size:
-                angle = 1.0 / lens.focal
                 self._feet.mark(
-                    contacts, cells, view, angle, self._min_confidence, labels_part, evidence_part
+                    contacts, cells, view, count, self._min_confidence, out_labels_HW, out_evidence_HW
                 )
                 contacts = contacts.where(contacts.range_N <= self._max_range)
             if contacts.x_N.size:
@@ -202,26 +199,21 @@ class GroundPlaneProjector:
     ) -> None:
         """Fill the part of the window in view with what the cells' own pixels say."""
         get = self._scratch.get
-        shape = cells.ok.shape
-        flat_labels, flat_confidence = labels_HW.ravel(), confidence_HW.ravel()
-        label = np.take(flat_labels, cells.pixels, out=get("label", shape, np.uint8), mode="clip")
-        confidence = np.take(
-            flat_confidence, cells.pixels, out=get("confidence", shape, np.uint8), mode="clip"
-        )
-        corner = np.take(
-            flat_labels, cells.corner_pixels, out=get("corner", cells.corner_ok.shape, np.uint8), mode="clip"
-        )
-        absent = np.logical_not(cells.corner_ok, out=get("absent", cells.corner_ok.shape, np.bool_))
-        np.copyto(corner, _NO_PIXEL, where=absent)
+        shape = cells.u.shape
+        label = _seen_at(labels_HW, cells.u, cells.v, _NO_PIXEL, get("label", shape, np.uint8))
+        confidence = _seen_at(confidence_HW, cells.u, cells.v, 0, get("confidence", shape, np.uint8))
+        corner = get("corner", cells.corner_u.shape, np.uint8)
+        corner = _seen_at(labels_HW, cells.corner_u, cells.corner_v, _NO_PIXEL, corner)
 
-        seen = np.take(self._ground_256, label, out=get("seen", shape, np.bool_), mode="clip")
+        seen = np.asarray(cv2.LUT(label, self._ground_256, dst=get("seen", shape, np.uint8))).view(np.bool_)
+        np.logical_and(seen, cells.near, out=seen)
         test = get("test", shape, np.bool_)
-        np.logical_and(seen, cells.ok, out=seen)
-        np.greater_equal(confidence, self._min_confidence, out=test)
-        np.logical_and(seen, test, out=seen)
+        if self._min_confidence > 0:
+            np.greater_equal(confidence, self._min_confidence, out=test)
+            np.logical_and(seen, test, out=seen)
         if hidden is not None:
-            np.logical_not(hidden, out=hidden)
-            np.logical_and(seen, hidden, out=seen)
+            # Seen, and not hidden.
+            np.greater(seen, hidden, out=seen)
 
         share = get("share", shape, np.uint8)
         share.fill(1)
@@ -229,10 +221,10 @@ class GroundPlaneProjector:
             np.equal(label, same, out=test)
             np.add(share, test.view(np.uint8), out=share)
         np.multiply(share, seen.view(np.uint8), out=share)
-        evidence = get("evidence", shape)
-        np.multiply(cells.worth, 1.0 / (255.0 * _LOOKS), out=evidence)
-        np.multiply(evidence, share, out=evidence)
-        np.multiply(evidence, confidence, out=out_evidence)
+        evidence = cv2.multiply(
+            share, confidence, dst=get("evidence", shape), scale=1.0 / (255.0 * _LOOKS), dtype=cv2.CV_32F
+        )
+        np.multiply(evidence, cells.worth, out=out_evidence)
         np.copyto(out_labels, label, where=seen)
 
     def _mark(
@@ -261,6 +253,14 @@ class GroundPlaneProjector:
         evidence = worth * (contacts.confidence_N * np.float32(1.0 / 255.0))
         out_labels.ravel()[at] = np.where(known, contacts.labels_N, UNLABELLED)[order]
         out_evidence.ravel()[at] = np.where(known, evidence, 0.0)[order]
+
+
+def _seen_at(image_HW: U8, u: F32, v: F32, outside: int, out: U8) -> U8:
+    """What the nearest pixels show, and a value of its own outside the image."""
+    found = cv2.remap(
+        image_HW, u, v, cv2.INTER_NEAREST, dst=out, borderMode=cv2.BORDER_CONSTANT, borderValue=outside
+    )
+    return np.asarray(found, np.uint8)
 
 
 def _check_shadow(slope_uncertainty: float, shadow: str) -> None:

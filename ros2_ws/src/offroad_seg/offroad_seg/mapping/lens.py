@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from offroad_seg.mapping.directions import count_for
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 _MIN_DEPTH = 1e-2
 _RAY_STEP = 4.0
 _BORDER_RAYS = 24
+_NODES = 17
+_OUTSIDE = -1e6
 
 
 class Lens:
@@ -43,27 +47,45 @@ class Lens:
         # Undistorted x/z, y/z of every pixel. Built on first use: the inverse is an iteration.
         self._table_N2: F32 | None = None
         self._border_N3: F32 | None = None
+        self._nodes: tuple[NDArray[np.intp], NDArray[np.intp], F32] | None = None
 
     @property
     def focal(self) -> float:
         """Mean focal length, pixels."""
         return math.sqrt(self.camera.fx * self.camera.fy)
 
-    def project(self, x: F32, y: F32, z: F32, key: str = "") -> Bool:
+    @property
+    def directions_around(self) -> int:
+        """How many directions around its foot are told apart: see ``directions``."""
+        return count_for(1.0 / self.focal)
+
+    def project(self, x: F32, y: F32, z: F32) -> Bool:
         """Points in the optical frame → pixels, in place.
 
         Args:
             x: float32 of any shape; becomes u.
             y: Becomes v.
             z: Depth, metres; raised to a small positive number where it is not in front of the camera.
-            key: Whose result it is: a kept buffer lasts until the next call with the same key.
 
         Returns:
-            Whether each point is in front, within the lens's range, and inside the image (a kept buffer).
+            Whether each point is in front, within the lens's range, and inside the image (a kept buffer, until the
+            next call).
         """
         camera = self.camera
+        ok = self.place(x, y, z)
+        test = self._scratch.get("lens_test", x.shape, np.bool_)
+        for values, size in ((x, camera.width), (y, camera.height)):
+            np.greater_equal(values, -0.5, out=test)
+            np.logical_and(ok, test, out=ok)
+            np.less(values, size - 0.5, out=test)
+            np.logical_and(ok, test, out=ok)
+        return ok
+
+    def place(self, x: F32, y: F32, z: F32) -> Bool:
+        """As ``project``, inside the image or not."""
+        camera = self.camera
         get = self._scratch.get
-        ok = get("lens_ok" + key, x.shape, np.bool_)
+        ok = get("lens_ok", x.shape, np.bool_)
         test = get("lens_test", x.shape, np.bool_)
         t = get("lens_t", x.shape)
         np.greater(z, _MIN_DEPTH, out=ok)
@@ -80,26 +102,48 @@ class Lens:
         np.add(x, camera.cx, out=x)
         np.multiply(y, camera.fy, out=y)
         np.add(y, camera.cy, out=y)
-        for values, size in ((x, camera.width), (y, camera.height)):
-            np.greater_equal(values, -0.5, out=test)
-            np.logical_and(ok, test, out=ok)
-            np.less(values, size - 0.5, out=test)
-            np.logical_and(ok, test, out=ok)
         return ok
 
-    def indices(self, u: F32, v: F32, ok: Bool, key: str = "") -> NDArray[np.intp]:
-        """Index of the nearest pixel in the flattened image; 0 where ``ok`` is false. ``u``, ``v`` are rounded."""
-        out = self._scratch.get("lens_index" + key, u.shape, np.intp)
-        column = self._scratch.get("lens_column", u.shape, np.intp)
-        np.rint(u, out=u)
-        np.rint(v, out=v)
-        np.copyto(out, 0)
-        np.copyto(column, 0)
-        np.copyto(out, v, where=ok, casting="unsafe")
-        np.copyto(column, u, where=ok, casting="unsafe")
-        np.multiply(out, self.camera.width, out=out)
-        np.add(out, column, out=out)
-        return out
+    def lattice(
+        self,
+        homography_33: NDArray[np.float64],
+        x_W: NDArray[np.float64],
+        y_H: NDArray[np.float64],
+        key: str,
+    ) -> tuple[F32, F32, F32]:
+        """Where the points of a lattice on a plane are seen, not rounded: what ``cv2.remap`` looks up.
+
+        Args:
+            homography_33: (X, Y, 1), metres on the plane, → points in the optical frame.
+            x_W: X of the columns, metres.
+            y_H: Y of the rows.
+            key: Whose result it is: kept buffers last until the next call with the same key.
+
+        Returns:
+            float32 (H, W): u and v, pixels, outside the image for points behind the camera or beyond the lens's range;
+            and depth along the optical axis, metres, raised to a small positive number: until the next call.
+        """
+        # Without distortion the camera's matrix is one more linear step.
+        rows_33 = homography_33 if self.camera.D else self.camera.K_33 @ homography_33
+        shape = (y_H.size, x_W.size)
+        points = []
+        for row, name in zip(rows_33, ("u" + key, "v" + key, "z"), strict=True):
+            along_x = (row[0] * x_W).astype(np.float32)
+            along_y = (row[1] * y_H + row[2]).astype(np.float32)
+            out = self._scratch.get("lattice_" + name, shape)
+            points.append(np.add(along_y[:, None], along_x[None, :], out=out))
+        u, v, depth = points
+        if self.camera.D:
+            seen = self.place(u, v, depth)
+            if not seen.all():
+                np.copyto(u, _OUTSIDE, where=~seen)
+            return u, v, depth
+        # What is behind the camera comes to lie far to the side: nothing of the plane is nearer than its height.
+        np.maximum(depth, _MIN_DEPTH, out=depth)
+        near = np.divide(1.0, depth, out=self._scratch.get("lens_t", shape))
+        np.multiply(u, near, out=u)
+        np.multiply(v, near, out=v)
+        return u, v, depth
 
     def directions(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> F32:
         """Pixels → directions in the optical frame with z = 1, float32 (N, 3); NaN where there is none."""
@@ -125,11 +169,20 @@ class Lens:
             self._border_N3 = self.directions(u, v)
         return self._border_N3
 
+    def nodes(self) -> tuple[NDArray[np.intp], NDArray[np.intp], F32]:
+        """Columns and rows of a coarse lattice over the image, and its directions, (rows, columns, 3) as there."""
+        if self._nodes is None:
+            u = np.linspace(0, self.camera.width - 1, _NODES).astype(np.intp)
+            v = np.linspace(0, self.camera.height - 1, _NODES).astype(np.intp)
+            at = self.directions(np.tile(u, _NODES), np.repeat(v, _NODES))
+            self._nodes = u, v, at.reshape(_NODES, _NODES, 3)
+        return self._nodes
+
     def _build_table(self) -> F32:
         """Invert the distortion at every fourth pixel and interpolate: exact to 0.03 pixels."""
         camera = self.camera
-        nodes_u, weights_u = _nodes(camera.width)
-        nodes_v, weights_v = _nodes(camera.height)
+        nodes_u, weights_u = _knots(camera.width)
+        nodes_v, weights_v = _knots(camera.height)
         u, v = np.meshgrid(nodes_u, nodes_v)
         rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
         with np.errstate(invalid="ignore"):
@@ -203,7 +256,7 @@ def _polynomial(coefficients: tuple[float, ...], x: F32, out: F32) -> None:
             np.add(out, c, out=out)
 
 
-def _nodes(size: int) -> tuple[NDArray[np.float64], tuple[NDArray[np.intp], F32]]:
+def _knots(size: int) -> tuple[NDArray[np.float64], tuple[NDArray[np.intp], F32]]:
     """Places of the coarse nodes along one axis; for each pixel the node before it and the share of the next."""
     count = max(2, math.ceil(size / _RAY_STEP) + 1)
     at = (np.arange(size) + 0.5) * ((count - 1) / size)

@@ -12,15 +12,15 @@ region, those touch the ground from which a step towards the camera's foot leave
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from offroad_seg.mapping.bounds import MAX_STANDING_PX
 from offroad_seg.mapping.buffers import Scratch
+from offroad_seg.mapping.directions import directions_of, with_neighbours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,15 +32,12 @@ if TYPE_CHECKING:
     F32 = NDArray[np.float32]
     Index = NDArray[np.intp]
 
-Number = TypeVar("Number", bound=np.generic)
-
 # Pixels looked at along the ray: some inside the object, for its confidence (at the very edge it is always low)
 # and against speckles; some outside, so that an edge that runs along the ray is not a contact at every stair.
 _STEPS = np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0], np.float32)
 _INSIDE = MAX_STANDING_PX - 1
 # More edge pixels than this come only from noise. Dropping some is safe: their cells stay unknown.
 _MAX_EDGE_PIXELS = 24_000
-_MIN_BIN = math.radians(0.25)
 _SAME_DOWN = 0.05
 
 
@@ -54,6 +51,7 @@ class Edges:
         depth_N: float32 metres along the optical axis.
         labels_N: uint8 class ids.
         confidence_N: uint8, the best just inside the object.
+        direction_N: Numbers of their directions from the camera's foot: see ``directions``.
         touches_N: Whether the thing meets the ground there. Not so at edges that run along the ray, such as a
             trunk's sides: their pixels are points above the ground.
     """
@@ -64,19 +62,13 @@ class Edges:
     depth_N: F32
     labels_N: U8
     confidence_N: U8
+    direction_N: Index
     touches_N: NDArray[np.bool_]
 
     def where(self, keep_N: NDArray[np.bool_]) -> Edges:
         """Only those."""
-        return Edges(
-            self.x_N[keep_N],
-            self.y_N[keep_N],
-            self.range_N[keep_N],
-            self.depth_N[keep_N],
-            self.labels_N[keep_N],
-            self.confidence_N[keep_N],
-            self.touches_N[keep_N],
-        )
+        at = np.flatnonzero(keep_N)
+        return Edges(*(np.take(getattr(self, each.name), at) for each in fields(self)))
 
 
 class EdgeFinder:
@@ -100,7 +92,6 @@ class EdgeFinder:
         confidence_HW: U8,
         lens: Lens,
         view: GroundView,
-        region: tuple[int, int, int, int],
         resolution: float,
         max_range: float,
     ) -> Edges:
@@ -111,11 +102,10 @@ class EdgeFinder:
             confidence_HW: uint8.
             lens: The camera.
             view: Where it is.
-            region: First row, end row, first column, end column of the pixels that can show ground within range.
             resolution: Metres a cell.
             max_range: Metres from the camera's foot.
         """
-        v_M, u_M = self._edge_pixels(labels_HW, lens, view, region)
+        v_M, u_M = self._edge_pixels(labels_HW, lens, view, ground_region(lens, view, max_range))
         directions_M3 = lens.directions(u_M, v_M)
         ground_M3 = directions_M3 @ view.camera_R_grid.astype(np.float32)
         x, y = ground_M3[:, 0], ground_M3[:, 1]
@@ -133,7 +123,10 @@ class EdgeFinder:
         touches, confidence, real = self._look_along_ray(
             labels_HW, confidence_HW, lens, view, directions_M3[near], u, v
         )
-        edges = Edges(x * share, y * share, distance * share, depth, labels_HW[v, u], confidence, touches)
+        count = lens.directions_around
+        direction = np.minimum(directions_of(np.arctan2(y, x), count), count - 1)
+        labels = labels_HW[v, u]
+        edges = Edges(x * share, y * share, distance * share, depth, labels, confidence, direction, touches)
         return edges if real.all() else edges.where(real)
 
     def _edge_pixels(
@@ -190,7 +183,7 @@ class EdgeFinder:
         for k, out in enumerate((x, y, z)):
             np.subtract(directions_N3[:, k], turn[k], out=out[0])
             np.add(directions_N3[:, k], turn[k], out=out[1])
-        lens.project(x, y, z, "_step")
+        lens.place(x, y, z)
         step_2N = np.stack([x[1] - x[0], y[1] - y[0]])
         with np.errstate(invalid="ignore", divide="ignore"):
             step_2N /= np.sqrt((step_2N * step_2N).sum(axis=0))
@@ -224,50 +217,59 @@ class EdgeFinder:
         return touches, np.maximum(within, confidence_HW[v_M, u_M]), real
 
 
+def ground_region(lens: Lens, view: GroundView, max_range: float) -> tuple[int, int, int, int]:
+    """First row, end row, first column, end column of what holds all pixels that show ground within range.
+
+    Such pixels are the inside of a cone about the vertical, seen from its tip, and so of one piece; it is looked
+    for at coarse nodes, and a node's distance added on each side.
+    """
+    u, v, directions_NN3 = lens.nodes()
+    ground_NN3 = directions_NN3 @ view.camera_R_grid.astype(np.float32)
+    x, y, z = ground_NN3[..., 0], ground_NN3[..., 1], ground_NN3[..., 2]
+    with np.errstate(invalid="ignore", over="ignore"):
+        fall = view.slope_x * x + view.slope_y * y - z
+        # Not "is within range": where a direction is not known (NaN), ground may be.
+        seen = ~(fall * max_range < -view.drop * np.hypot(x, y))
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if rows.size == 0:
+        return 0, lens.camera.height, 0, lens.camera.width
+    v0, v1 = v[max(0, rows[0] - 1)], v[min(len(v) - 1, rows[-1] + 1)] + 1
+    u0, u1 = u[max(0, columns[0] - 1)], u[min(len(u) - 1, columns[-1] + 1)] + 1
+    return int(v0), int(v1), int(u0), int(u1)
+
+
 class Shadow:
     """The nearest standing thing in each direction.
 
     Args:
         edges: What stands.
-        pixel_angle: Radians between neighbouring pixels: a bin is wider, so that one object leaves no gaps.
+        count: How many directions there are.
         slack: Metres behind an edge that still belong to it.
     """
 
-    def __init__(self, edges: Edges, *, pixel_angle: float, slack: float) -> None:
-        self._bins = max(8, int(2 * math.pi / max(_MIN_BIN, 1.5 * pixel_angle)))
-        nearest = np.full(self._bins, np.inf, np.float32)
+    def __init__(self, edges: Edges, *, count: int, slack: float) -> None:
+        nearest = np.full(count, np.inf, np.float32)
         order = np.argsort(-edges.range_N, kind="stable")
-        at = self._bin(np.arctan2(edges.y_N, edges.x_N))
-        # Of several values for one bin the last stays: the nearest.
-        nearest[at[order]] = edges.range_N[order] + np.float32(slack)
+        # Of several values for one direction the last stays: the nearest.
+        nearest[np.take(edges.direction_N, order)] = np.take(edges.range_N, order) + np.float32(slack)
         around = with_neighbours(nearest)
         self._nearest: F32 = around.min(axis=0)
         self._all_nearest: F32 = around.max(axis=0)
 
-    def hides(self, azimuth: F32, distance: F32) -> NDArray[np.bool_]:
-        """Whether something stands between the camera and each point, in the point's bin or a neighbouring one.
+    def hides(self, direction: Index, distance: F32) -> NDArray[np.bool_]:
+        """Whether something stands between the camera and each point, in the point's direction or one beside it.
 
         Args:
-            azimuth: Radians from −π to π about the camera's foot, along the grid's axes.
-            distance: Metres from there, of the same shape.
+            direction: Numbers of directions.
+            distance: Metres from the camera's foot, of the same shape.
         """
-        return np.asarray(distance > self._nearest[self._bin(azimuth)])
+        return np.asarray(distance > np.take(self._nearest, direction, mode="clip"))
 
-    def at_its_edge(self, azimuth: F32, distance: F32) -> NDArray[np.bool_]:
-        """Whether a point is hidden in some but not all of its bin and the two beside it.
+    def at_its_edge(self, direction: Index, distance: F32) -> NDArray[np.bool_]:
+        """Whether a point is hidden in some but not all of its direction and the two beside it.
 
         The sides of a trunk lie there: a pixel of them that seems to touch the ground touches it far behind the
         trunk's foot. What is hidden in all three is another thing, seen over the first.
         """
-        at = self._bin(azimuth)
-        return np.asarray((distance > self._nearest[at]) & (distance <= self._all_nearest[at]))
-
-    def _bin(self, azimuth: F32) -> Index:
-        at: Index = ((azimuth + np.float32(math.pi)) * np.float32(self._bins / (2 * math.pi))).astype(np.intp)
-        return np.minimum(at, self._bins - 1, out=at)
-
-
-def with_neighbours(values_B: NDArray[Number]) -> NDArray[Number]:
-    """For each place around a circle the value before it, its own and the one behind it, shape (3, B)."""
-    closed = np.concatenate([values_B[-1:], values_B, values_B[:1]])
-    return np.stack([closed[:-2], closed[1:-1], closed[2:]])
+        nearest, all_nearest = np.take(self._nearest, direction), np.take(self._all_nearest, direction)
+        return np.asarray((distance > nearest) & (distance <= all_nearest))
