@@ -19,7 +19,8 @@ from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import RELIABLE, Client, cells, image_message, set_header
 from tests.helpers.ros_process import NodeProcess, running_node
 
-STALL_S = 0.6
+STALL_S = 2.0
+"""Longer than a busy machine keeps a process waiting: a camera that goes on must not seem dead."""
 YAW = {"front": 0.0, "left": math.pi / 2}
 
 
@@ -32,6 +33,7 @@ class Eye:
         self.image = make(Image, f"{name}/image", RELIABLE)
         self._info = make(CameraInfo, f"{name}/camera_info", RELIABLE)
         self.labels: list[Image] = []
+        self.sent: set[int] = set()
         client.node.create_subscription(Image, f"{name}/labels", self.labels.append, RELIABLE)
 
     def ready(self) -> bool:
@@ -47,7 +49,12 @@ class Eye:
             setattr(message, name, value)
         self._info.publish(info)
         self.image.publish(message)
+        self.sent.add(stamp)
         return stamp
+
+    def answered(self) -> set[int]:
+        """Stamps of the labels that came."""
+        return {stamp_ns(m.header) for m in self.labels}
 
 
 def plain_depth(stamp, frame):
@@ -87,7 +94,7 @@ def client(node):
 @pytest.fixture(scope="module")
 def eyes(client):
     eyes = {name: Eye(client, name) for name in YAW}
-    assert client.spin_until(lambda: all(eye.ready() for eye in eyes.values()), 15.0)
+    assert client.spin_until(lambda: all(eye.ready() for eye in eyes.values()))
     return eyes
 
 
@@ -99,16 +106,16 @@ def image(ontology):  # noqa: F811
     return ontology.colorize(labels)
 
 
-def drive(client, eyes, image, condition, timeout_s=8.0):
+def drive(client, eyes, image, condition):
     """The cameras send in turn, at about 20 Hz, until something holds."""
-    for _ in range(int(timeout_s / 0.05)):
+
+    def send():
         for eye in eyes:
             stamp = client.now_ns()
             client.send_odometry(stamp)
             eye.send(image, stamp)
-        if client.spin_until(condition, 0.05):
-            return
-    raise AssertionError(client.status())
+
+    client.until(send, condition, again_s=0.05)
 
 
 def sectors(client):
@@ -136,32 +143,39 @@ def works(client, eyes, image):
 
 
 def test_each_camera_has_its_own_labels_and_both_fill_one_costmap(client, eyes, image, ontology):  # noqa: F811
-    names = {name for name, _ in client.node.get_topic_names_and_types()}
-    assert {
-        "/front/labels",
-        "/left/confidence",
-        "/left/overlay",
-        "/front/points",
-        "/left/camera_info_out",
-    } <= names
-    assert "/labels" not in names
+    wanted = {"/front/labels", "/left/confidence", "/left/overlay", "/front/points", "/left/camera_info_out"}
+
+    def names():
+        return {name for name, _ in client.node.get_topic_names_and_types()}
+
+    assert client.spin_until(lambda: wanted <= names())
+    assert "/labels" not in names()
     for name, eye in eyes.items():
         eye.labels.clear()
-        stamp = eye.send(image, client.now_ns())
-        assert client.spin_until(lambda e=eye: bool(e.labels), 2.0)
-        assert stamp_ns(eye.labels[0].header) == stamp
-        assert eye.labels[0].header.frame_id == f"{name}_optical_frame"
-    assert not [e for e in eyes.values() if len(e.labels) != 1]
-    assert {p.node_name for p in client.node.get_publishers_info_by_topic("/costmap")} == {"perception"}
+        sent = []
+        client.until(
+            lambda e=eye, s=sent: s.append(e.send(image, client.now_ns())),
+            lambda e=eye, s=sent: bool(e.answered() & set(s)),
+        )
+        assert {m.header.frame_id for m in eye.labels} == {f"{name}_optical_frame"}
+    assert not [e for e in eyes.values() if e.answered() - e.sent]
+
+    def publishers():
+        return {p.node_name for p in client.node.get_publishers_info_by_topic("/costmap")}
+
+    assert client.spin_until(lambda: publishers() == {"perception"}), publishers()
 
 
 def test_a_dead_camera_is_named_and_its_sector_goes_unknown_while_the_other_goes_on(client, eyes, image):
     before = sectors(client)[0]
     drive(client, [eyes["front"]], image, lambda: sectors(client)[1] == 0)
     assert sectors(client)[0] > 0.9 * before
-    drive(client, [eyes["front"]], image, lambda: component(client, "camera left")[0] == 2)
-    assert "no usable image" in component(client, "camera left")[1]
-    assert component(client, "camera front")[0] == 0
+
+    def left_is_told():
+        level, message, _ = component(client, "camera left")
+        return level == 2 and "no usable image" in message and component(client, "camera front")[0] == 0
+
+    drive(client, [eyes["front"]], image, left_is_told)
     assert sectors(client)[0] > 0.9 * before
     drive(client, eyes.values(), image, lambda: both(client) and component(client, "camera left")[0] == 0)
 
@@ -169,17 +183,16 @@ def test_a_dead_camera_is_named_and_its_sector_goes_unknown_while_the_other_goes
 def test_a_camera_whose_images_are_rubbish_is_dead_too(client, eyes, image):
     def rubbish_and_good():
         eyes["left"].send(image, client.now_ns(), encoding="ultraviolet")
-        return sectors(client)[1] == 0 and component(client, "camera left")[0] == 2
+        level, message, values = component(client, "camera left")
+        counted = int(values.get("dropped.bad_image", 0)) > 0
+        return sectors(client)[1] == 0 and level == 2 and "ultraviolet" in message and counted
 
     drive(client, [eyes["front"]], image, rubbish_and_good)
-    _, message, values = component(client, "camera left")
-    assert "ultraviolet" in message
-    assert int(values["dropped.bad_image"]) > 0
     assert "dropped.bad_image" not in component(client, "camera front")[2]
 
 
 def test_when_all_are_dead_everything_is_unknown(client):
-    assert client.spin_until(lambda: sectors(client) == (0, 0), STALL_S + 2.0)
+    assert client.spin_until(lambda: sectors(client) == (0, 0))
     client.wait_status("camera front", lambda level, *_: level == 2)
     client.wait_status("camera left", lambda level, *_: level == 2)
 
@@ -187,7 +200,7 @@ def test_when_all_are_dead_everything_is_unknown(client):
 def test_each_camera_has_its_own_depth(domain, bundle, image, tmp_path):  # noqa: F811
     """One camera's depth stops: its sector goes unknown, for neither the plane nor the other's depth takes its place."""
     options = ["--namespace", "deep", "--param", "cameras=[front, left]", "--param", "projection=depth"]
-    stall = ["--param", f"stall_timeout={STALL_S}"]
+    stall = ["--param", f"stall_timeout={STALL_S}", "--param", "tf_timeout=0.4"]
     arguments = ["--bundle", str(bundle.path), *mounts(), *options, *stall]
     with running_node(arguments, tmp_path / "log"), Client(listen=(), namespace="deep") as client:
         depths = {name: client.node.create_publisher(Image, f"{name}/depth", RELIABLE) for name in YAW}
@@ -196,62 +209,68 @@ def test_each_camera_has_its_own_depth(domain, bundle, image, tmp_path):  # noqa
             lambda: (
                 all(eye.ready() for eye in eyes.values())
                 and all(d.get_subscription_count() for d in depths.values())
-            ),
-            15.0,
+            )
         )
 
         def until(condition, with_depth):
-            for _ in range(160):
+            def send():
                 for name, eye in eyes.items():
                     stamp = client.now_ns()
                     client.send_odometry(stamp)
-                    eye.send(image, stamp)
                     if name in with_depth:
                         depths[name].publish(plain_depth(stamp, f"{name}_optical_frame"))
-                if client.spin_until(condition, 0.05):
-                    return
-            raise AssertionError(client.status())
+                    eye.send(image, stamp)
+
+            client.until(send, condition, again_s=0.05)
 
         until(lambda: both(client), YAW)
         before = sectors(client)[0]
+        # The first images may have come before the first depth.
+        not_found = client.drops_by_now("camera front", "no_depth")
+        until(lambda: both(client), YAW)
         until(lambda: sectors(client)[1] == 0, {"front"})
         assert sectors(client)[0] > 0.9 * before
         values = client.wait_status("camera left", lambda _lv, _m, v: "dropped.no_depth" in v)[2]
         assert "no depth image within" in values["dropped.no_depth.reason"]
-        assert "dropped.no_depth" not in component(client, "camera front")[2]
+        assert client.drops("camera front", "no_depth") == not_found
         until(lambda: sectors(client)[0] == 0 and sectors(client)[1] > 300, {"left"})
         until(lambda: both(client), YAW)
 
 
 def test_a_fast_camera_does_not_starve_a_slow_one(client, eyes, image):
-    eyes["left"].labels.clear()
-    asked = set()
-    for i in range(60):
-        client.send_odometry(client.now_ns())
-        eyes["front"].send(image, client.now_ns())
-        if i % 6 == 0:
-            asked.add(eyes["left"].send(image, client.now_ns()))
-        client.spin(0.01)
-    client.spin_until(lambda: len(eyes["left"].labels) >= len(asked), 2.0)
-    answered = {stamp_ns(m.header) for m in eyes["left"].labels}
-    assert len(answered & asked) >= 0.8 * len(asked)
+    left = eyes["left"]
+
+    def share_answered():
+        """Of the slow camera's images, while the fast one sends six times as many."""
+        asked = set()
+        for i in range(60):
+            client.send_odometry(client.now_ns())
+            eyes["front"].send(image, client.now_ns())
+            if i % 6 == 0:
+                asked.add(left.send(image, client.now_ns()))
+            client.spin(0.01)
+        client.spin_until(lambda: asked <= left.answered(), 1.0)
+        return len(left.answered() & asked) / len(asked)
+
+    # A machine that is busy with something else may lose some, once; a camera that starves gets none, each time.
+    shares = []
+    client.until(lambda: shares.append(share_answered()), lambda: shares[-1] >= 0.8, again_s=0.0)
 
 
 def test_frames_that_come_in_another_order_than_the_stamps_of_two_cameras_all_count(client, eyes, image):
     """The left camera's driver takes longer: its images are older than the front's that came before."""
-    eyes["left"].labels.clear()
     client.got["costmap"].clear()
     late = set()
-    for _ in range(10):
+
+    def send():
         stamp = client.now_ns()
         client.send_odometry(stamp - 100_000_000)
         client.send_odometry(stamp)
         eyes["front"].send(image, stamp)
         client.spin(0.03)
         late.add(eyes["left"].send(image, stamp - 100_000_000))
-        client.spin(0.03)
-    assert client.spin_until(lambda: len({stamp_ns(m.header) for m in eyes["left"].labels} & late) >= 8, 2.0)
-    assert both(client)
+
+    client.until(send, lambda: len(eyes["left"].answered() & late) >= 8 and both(client), again_s=0.03)
     stamps = [stamp_ns(m.header) for m in client.got["costmap"]]
     assert stamps == sorted(stamps)  # the grid's is that of the newest image in it
 

@@ -23,7 +23,8 @@ CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACT
 DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
 MODULE = "tests.helpers.faulty_node"
 STALL_S = 0.5
-ANSWER_S = 6.0
+ANSWER_S = 30.0
+"""The node waits for 4 s at most; the rest is for a busy machine. The network itself never answers."""
 
 
 @pytest.fixture(scope="module")
@@ -77,22 +78,10 @@ def grey(value):
     return np.full((scene.HEIGHT, scene.WIDTH, 3), value, np.uint8)
 
 
-def send(client, value, condition):
+def send_until(client, value, condition, again_s=0.05):
     """Frames of one grey until something holds; their stamps."""
     sent = set()
-    for _ in range(60):
-        sent.add(client.send_frame(grey(value), scene.CAMERA))
-        if client.spin_until(condition, 0.05):
-            return sent
-    raise AssertionError(client.status())
-
-
-def send_few(client, value):
-    """Three frames of one grey; their stamps."""
-    sent = set()
-    for _ in range(3):
-        sent.add(client.send_frame(grey(value), scene.CAMERA))
-        client.spin(0.05)
+    client.until(lambda: sent.add(client.send_frame(grey(value), scene.CAMERA)), condition, again_s)
     return sent
 
 
@@ -108,19 +97,21 @@ def all_unknown(client):
     ],
 )
 def test_a_network_that_raises_costs_its_frames(client, image, value, cause, words):
-    sent = send_few(client, value)
-    level, message, _ = client.wait_status(
-        "inference", lambda _lv, _m, v: int(v.get(f"dropped.{cause}", 0)) >= 1
+    sent, (level, message, _) = client.refused(
+        lambda: client.send_frame(grey(value), scene.CAMERA),
+        lambda: client.reply(image, scene.CAMERA, "costmap"),
+        "inference",
+        cause,
+        words,
     )
     assert level == 2
     assert words in message
     assert client.answer("labels", sent) is None
-    client.reply(image, scene.CAMERA, "costmap")
     client.wait_status("inference", lambda level, *_: level == 0)
 
 
 def test_ten_failures_in_a_row_deactivate_the_node(client, node):
-    sent = send(client, faults.BREAKS, lambda: "deactivating" in node.log.read_text())
+    sent = send_until(client, faults.BREAKS, lambda: "deactivating" in node.log.read_text())
     assert client.state() == "inactive"
     assert client.spin_until(lambda: all_unknown(client))
     assert client.answer("labels", sent) is None
@@ -128,9 +119,11 @@ def test_ten_failures_in_a_row_deactivate_the_node(client, node):
 
 
 def test_when_gpu_memory_runs_out_it_is_freed_and_the_frame_tried_once_more(client, node):
-    sent = send(client, faults.SHORT_ONCE, lambda: "tried once more" in node.log.read_text())
+    sent = send_until(client, faults.SHORT_ONCE, lambda: "tried once more" in node.log.read_text())
     assert client.spin_until(lambda: client.answer("labels", sent) is not None)
-    client.wait_status("inference", lambda level, _m, v: level == 0 and int(v["dropped.gpu_memory"]) >= 1)
+    client.wait_status(
+        "inference", lambda level, _m, v: level == 0 and int(v.get("dropped.gpu_memory", 0)) >= 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,20 +131,26 @@ def test_when_gpu_memory_runs_out_it_is_freed_and_the_frame_tried_once_more(clie
 )
 def test_gpu_memory_that_stays_short_is_an_error_with_the_figures(client, value, figures):
     """Through on_error to unconfigured: all is freed. The next test configures it again."""
-    sent = send_few(client, value)
-    client.wait_status(
-        "node", lambda level, m, v: level == 2 and figures in m and v["state"] == "unconfigured"
-    )
+    since_ns = client.now_ns()
+
+    def told():
+        level, message, values = client.status(since_ns).get("node", (0, "", {}))
+        return level == 2 and figures in message and values["state"] == "unconfigured"
+
+    sent = send_until(client, value, told, again_s=2.0)
     assert client.answer("labels", sent) is None
-    assert all_unknown(client)
+    assert client.spin_until(lambda: all_unknown(client))
 
 
 def hang(client):
     """Let the network hang; returns when the node has said so and the costmap is unknown."""
     assert not all_unknown(client)
-    send(client, faults.HANGS, lambda: all_unknown(client))
-    _, message, _ = client.wait_status("inference", lambda level, *_: level == 2)
-    assert "has not answered for" in message
+
+    def told():
+        level, message, _ = client.status().get("inference", (0, "", {}))
+        return level == 2 and "has not answered for" in message
+
+    send_until(client, faults.HANGS, lambda: all_unknown(client) and told())
 
 
 def test_a_network_that_hangs_is_left_to_itself_until_it_comes_back(client, node, release):
@@ -164,7 +163,7 @@ def test_a_network_that_hangs_is_left_to_itself_until_it_comes_back(client, node
     assert time.monotonic() - started < ANSWER_S
     client.wait_status("node", lambda level, m, _v: level == 2 and "restart the process" in m)
     release.touch()
-    node.wait_for("has come back", 5.0)
+    node.wait_for("has come back")
     release.unlink()
     assert client.change_state(CONFIGURE)
     client.wait_status("node", lambda level, *_: level == 0)
@@ -172,8 +171,6 @@ def test_a_network_that_hangs_is_left_to_itself_until_it_comes_back(client, node
 
 def test_sigterm_ends_a_node_whose_network_hangs(client, node):
     hang(client)
-    started = time.monotonic()
     node.process.send_signal(signal.SIGTERM)
-    assert node.process.wait(ANSWER_S + 4.0) == 1
-    assert time.monotonic() - started < ANSWER_S
+    assert node.process.wait(ANSWER_S) == 1
     assert "the network hangs: the process ends without it" in node.log.read_text()

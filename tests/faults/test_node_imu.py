@@ -17,6 +17,7 @@ from geometry_msgs.msg import PoseWithCovariance, TransformStamped
 from sensor_msgs.msg import Imu
 from tf2_msgs.msg import TFMessage
 
+from offroad_seg.sensor_messages import stamp_ns
 from offroad_seg.transforms import Transform
 from tests.helpers import scene
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
@@ -78,13 +79,17 @@ class Vehicle(Client):
 
     def nearest_m(self, image, *imu_messages):
         """How far ahead of the base frame the nearest known ground is."""
-        for _ in range(20):
+        places: dict[int, float] = {}
+
+        def send():
             stamp = self.shoot(image, *imu_messages)
-            if self.spin_until(lambda s=stamp: self.answer("costmap", {s}) is not None, 0.5):
-                grid = self.answer("costmap", {stamp})
-                column = np.flatnonzero((cells(grid) >= 0).any(axis=0))[0]
-                return grid.info.origin.position.x + (column + 0.5) * grid.info.resolution - self.x
-        raise AssertionError(self.status())
+            places[stamp] = self.x
+            return stamp
+
+        grid = self.answered(send)
+        column = np.flatnonzero((cells(grid) >= 0).any(axis=0))[0]
+        x = places[stamp_ns(grid.header)]
+        return grid.info.origin.position.x + (column + 0.5) * grid.info.resolution - x
 
 
 def expected_m(pitch):
@@ -105,7 +110,7 @@ LEVEL = leaning(0.0)
 def client(domain, bundle, tmp_path_factory):  # noqa: F811
     log = tmp_path_factory.mktemp("node") / "log"
     arguments = ["--bundle", str(bundle.path), *scene.mount_parameters()]
-    for option in ("attitude=imu", "tf_timeout=0.3", "stall_timeout=30"):
+    for option in ("attitude=imu", "tf_timeout=0.3", "stall_timeout=30", "max_age=10"):
         arguments += ["--param", option]
     with running_node(arguments, log), Vehicle() as client:
         client.connect()
@@ -173,34 +178,39 @@ BAD = {
 @pytest.mark.parametrize("fault", BAD)
 def test_without_a_usable_imu_labels_go_on_and_there_is_no_costmap(client, image, fault):
     message, cause, words = BAD[fault]
-    before = client.drops("costmap", cause)
-    client.spin(0.1)  # the good attitude before is too old for this image
-    stamp = client.shoot(image, *([message] if message else []))
-    assert client.spin_until(lambda: client.answer("labels", {stamp}) is not None, 2.0)
-    _, _, values = client.wait_status(
-        "costmap", lambda level, _m, v: level >= 1 and int(v.get(f"dropped.{cause}", 0)) > before
-    )
-    assert words in values[f"dropped.{cause}.reason"]
-    client.spin(0.4)
-    assert client.answer("costmap", {stamp}) is None
+
+    def send():
+        client.spin(0.1)  # the good attitude before is too old for this image
+        return client.shoot(image, *([message] if message else []))
+
+    sent, _ = client.refused(send, lambda: client.nearest_m(image, LEVEL), "costmap", cause, words)
+    assert client.answer("labels", sent) is not None
 
 
 def test_an_imu_of_the_future_is_not_taken_for_one_of_now(client, image):
-    before = client.drops("costmap", "no_transform")
-    client.imu.publish(imu_message(client.now_ns(), Transform.identity(), frame="base_link"))  # another IMU
-    client.spin(0.1)
-    stamp = client.shoot(image, lambda s: LEVEL(s + 100_000_000))
-    assert client.spin_until(lambda: client.answer("labels", {stamp}) is not None, 2.0)
-    client.wait_status("costmap", lambda _lv, _m, v: int(v.get("dropped.no_transform", 0)) > before)
-    assert client.answer("costmap", {stamp}) is None
-    client.spin(0.2)  # until that time has come
+    def send():
+        another = imu_message(client.now_ns(), Transform.identity(), frame="base_link")
+        client.imu.publish(another)  # what the one of before said is forgotten
+        client.spin(0.1)
+        return client.shoot(image, lambda s: LEVEL(s + 100_000_000))
+
+    def maps_again():
+        client.spin(0.2)  # until that time has come
+        client.nearest_m(image, LEVEL)
+
+    sent, _ = client.refused(send, maps_again, "costmap", "no_transform", "no attitude from the IMU")
+    assert client.answer("labels", sent) is not None
 
 
 def test_an_imu_that_comes_a_little_late_is_waited_for(client, image):
-    stamp = client.shoot(image)
-    client.spin(0.1)
-    client.imu.publish(LEVEL(stamp))
-    assert client.spin_until(lambda: client.answer("costmap", {stamp}) is not None, 2.0)
+    def send():
+        stamp = client.shoot(image)
+        client.spin(0.1)
+        assert client.answer("costmap", {stamp}) is None
+        client.imu.publish(LEVEL(stamp))
+        return stamp
+
+    assert client.answered(send)
 
 
 def test_an_imu_that_stops_makes_the_costmap_unknown_and_one_that_returns_brings_it_back(
@@ -223,20 +233,15 @@ def test_an_imu_that_stops_makes_the_costmap_unknown_and_one_that_returns_brings
             client.send_image(image, stamp)
             if make:
                 client.imu.publish(make(stamp))
-            client.spin(0.1)
 
         def nearest():
             known = (cells(client.got["costmap"][-1]) >= 0).any(axis=0) if client.got["costmap"] else []
             return -10.0 + 0.1 * (np.flatnonzero(known)[0] + 0.5) if np.any(known) else math.nan
 
         def until(condition, make=None):
-            for _ in range(60):
-                frame(make)
-                if condition():
-                    return True
-            return False
+            client.until(lambda: frame(make), condition, again_s=0.1)
 
-        assert until(lambda: abs(nearest() - expected_m(DIPS)) < 0.15, leaning(DIPS)), client.status()
-        assert until(lambda: math.isnan(nearest()))  # images go on
+        until(lambda: abs(nearest() - expected_m(DIPS)) < 0.15, leaning(DIPS))
+        until(lambda: math.isnan(nearest()))  # images go on
         assert client.got["labels"]
-        assert until(lambda: abs(nearest() - expected_m(0.0)) < 0.15, LEVEL)
+        until(lambda: abs(nearest() - expected_m(0.0)) < 0.15, LEVEL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import array
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import OPTICAL, RELIABLE, Client, cells, set_header
-from tests.helpers.ros_process import NodeProcess, running_node
+from tests.helpers.ros_process import PATIENCE_S, NodeProcess, running_node
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def second(planner, arguments, ontology, tmp_path_factory):  # noqa: F811
         planner.connect()
         planner.reply(scene.scene_image(ontology), scene.CAMERA, "costmap")
         first.process.kill()
-        first.process.wait(10)
+        first.process.wait(PATIENCE_S)
         planner.spin(0.5)
         # Nobody is there to take it back: a consumer that must know asks how old it is.
         assert (cells(planner.got["costmap"][-1]) >= 0).any()
@@ -67,7 +66,7 @@ def second(planner, arguments, ontology, tmp_path_factory):  # noqa: F811
 
 
 def test_a_node_that_takes_over_first_takes_back_what_the_dead_one_said(second, planner):
-    assert planner.spin_until(lambda: bool(planner.got["costmap"]), 5.0)
+    assert planner.spin_until(lambda: bool(planner.got["costmap"]))
     assert (cells(planner.got["costmap"][0]) == -1).all()
     assert len(planner.got["costmap"]) == 1
 
@@ -75,17 +74,21 @@ def test_a_node_that_takes_over_first_takes_back_what_the_dead_one_said(second, 
 def test_without_a_calibration_there_are_labels_but_no_costmap(second, planner, image):
     """The node that took over has heard none yet."""
     planner.connect()
-    planner.clear()
-    stamp = 0
-    for _ in range(20):
+
+    def send():
         stamp = planner.now_ns()
         planner.send_odometry(stamp)
-        planner.send_image(image, stamp)
-        if planner.spin_until(lambda: bool(planner.got["labels"]), 0.2):
-            break
-    _, message, _ = planner.wait_status("costmap", lambda level, *_: level >= 1)
+        return planner.send_image(image, stamp)
+
+    def labelled():
+        planner.answered(send, "labels")
+
+    sent, (_, message, _) = planner.refused(
+        send, labelled, "costmap", "bad_camera_info", "no CameraInfo yet", again_s=0.2
+    )
     assert "no CameraInfo yet" in message
-    assert not planner.got["costmap"]
+    assert planner.answer("labels", sent) is not None
+    assert not [m for m in planner.got["costmap"] if (cells(m) >= 0).any()]
 
 
 def test_a_slow_subscriber_slows_nobody_down(second, planner, image):
@@ -108,7 +111,7 @@ def test_a_slow_subscriber_slows_nobody_down(second, planner, image):
             if i == 20:
                 before = resident_mib()
             sent.append(planner.send_image(big))
-            planner.spin_until(lambda s=sent[-1]: planner.answer("labels", {s}) is not None, 1.0)
+            planner.spin_until(lambda s=sent[-1]: planner.answer("labels", {s}) is not None, 5.0)
         answered = {stamp_ns(m.header) for m in planner.got["labels"]}
         assert len(answered & set(sent)) >= 54
         assert resident_mib() - before < 40.0
@@ -122,21 +125,18 @@ def test_an_8k_image_is_labelled_like_any_other(second, planner):
     camera = scene.CAMERA.scaled(height, width)
     message = Image(height=height, width=width, encoding="mono8", step=width)
     message.data = array.array("B", bytes(height * width))
-    deadline = time.monotonic() + 20.0
     planner.clear()
-    sent = set()
-    while planner.answer("costmap", sent) is None and time.monotonic() < deadline:
+
+    def send():
         stamp = planner.now_ns()
         set_header(message, stamp, OPTICAL)
         planner.send_info(camera, stamp)
         planner.send_odometry(stamp)
         planner.image.publish(message)
-        sent.add(stamp)
-        planner.spin_until(lambda: planner.answer("costmap", sent) is not None, 4.0)
-    labels = planner.answer("labels", sent)
-    assert labels is not None, planner.status()
+        return stamp
+
+    labels = planner.answers(send, "labels", "costmap", again_s=8.0)["labels"]
     assert (labels.width, labels.height) == (width, height)
-    assert planner.answer("costmap", sent) is not None, planner.status()
     planner.clear()
 
 
@@ -144,6 +144,5 @@ def test_sigterm_takes_the_costmap_back_before_the_process_ends(second, planner,
     planner.clear()
     assert (cells(planner.reply(image, scene.CAMERA, "costmap")) >= 0).any()
     second.process.send_signal(signal.SIGTERM)
-    assert second.process.wait(10) == 0
-    planner.spin_until(lambda: (cells(planner.got["costmap"][-1]) == -1).all(), 2.0)
-    assert (cells(planner.got["costmap"][-1]) == -1).all()
+    assert second.process.wait(PATIENCE_S) == 0
+    assert planner.spin_until(lambda: (cells(planner.got["costmap"][-1]) == -1).all())

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import OccupancyGrid, Odometry
-from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from offroad_seg.sensor_messages import stamp_ns
+from tests.helpers.ros_services import PATIENCE_S, Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +31,7 @@ LATCHED = QoSProfile(
 _TOPICS = {"labels": Image, "confidence": Image, "overlay": Image}
 
 
-class Client:
+class Client(Services):
     """Use as a context manager. Call its methods from one thread.
 
     Args:
@@ -45,6 +42,7 @@ class Client:
     def __init__(self, listen: tuple[str, ...] = ("labels", "confidence"), namespace: str = "") -> None:
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
+        super().__init__()
         self.node = rclpy.create_node("test_vehicle", context=self._context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
@@ -75,7 +73,7 @@ class Client:
     def spin(self, seconds: float) -> None:
         self.spin_until(lambda: False, seconds)
 
-    def spin_until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+    def spin_until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:
@@ -83,10 +81,19 @@ class Client:
             self._executor.spin_once(timeout_sec=0.02)
         return True
 
+    def until(self, send: Callable[[], Any], condition: Callable[[], bool], again_s: float = 0.2) -> None:
+        """Send, and send again after each ``again_s``, until something holds: a busy machine loses messages."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            send()
+            if self.spin_until(condition, again_s):
+                return
+            assert time.monotonic() < deadline, f"it never held; diagnostics: {self.status()}"
+
     def connect(self) -> None:
         """Wait until the active node listens."""
         publishers = (self.image, self.info, self.odom)
-        assert self.spin_until(lambda: all(p.get_subscription_count() > 0 for p in publishers), 15.0)
+        assert self.spin_until(lambda: all(p.get_subscription_count() > 0 for p in publishers))
 
     def clear(self) -> None:
         for messages in self.got.values():
@@ -132,20 +139,83 @@ class Client:
 
     def reply(self, image_HWC: np.ndarray, camera: CameraModel, topic: str = "labels", x: float = 0.0) -> Any:
         """Send frames until one is answered on ``topic``; returns that answer."""
-        sent = set()
-        for _ in range(50):
-            sent.add(self.send_frame(image_HWC, camera, x))
-            if self.spin_until(lambda: self.answer(topic, sent) is not None, 0.4):
-                return self.answer(topic, sent)
-        raise AssertionError(f"no {topic}; diagnostics: {self.status()}")
+        return self.answered(lambda: self.send_frame(image_HWC, camera, x), topic)
+
+    def answered(self, send: Callable[[], int], topic: str = "costmap", again_s: float = 0.5) -> Any:
+        """Let ``send`` send frames until one is answered on ``topic``; returns that answer.
+
+        Args:
+            send: Sends a frame; returns its stamp.
+            topic: Of the answer.
+            again_s: After so long without an answer the next is sent.
+        """
+        return self.answers(send, topic, again_s=again_s)[topic]
+
+    def answers(self, send: Callable[[], int], *topics: str, again_s: float = 0.5) -> dict[str, Any]:
+        """As ``answered``, for one frame on several topics: topic → its answer."""
+        sent: list[int] = []
+
+        def all_of_one() -> dict[str, Any]:
+            for stamp in sent:
+                found = {topic: self.answer(topic, {stamp}) for topic in topics}
+                if None not in found.values():
+                    return found
+            return {}
+
+        self.until(lambda: sent.append(send()), lambda: bool(all_of_one()), again_s)
+        return all_of_one()
+
+    def refused(
+        self,
+        send: Callable[[], int],
+        fence: Callable[[], Any],
+        component: str,
+        cause: str,
+        words: str = "",
+        *,
+        more: int = 1,
+        again_s: float = 5.0,
+    ) -> tuple[set[int], tuple[int, str, dict[str, str]]]:
+        """Let ``send`` send frames until they are counted as dropped, with a reason; none may give a costmap.
+
+        Args:
+            send: Sends such a frame; returns its stamp.
+            fence: Returns when a good frame, sent now, has been mapped: those before it have had their time.
+            component: Of the diagnostics.
+            cause: Under which they are counted.
+            words: In the reason of this cause, which is in the component's message.
+            more: So many are dropped at least.
+            again_s: Time between two of them.
+
+        Returns:
+            The stamps of what was sent, and the status that told of it.
+        """
+        before = self.drops_by_now(component, cause)
+        sent: set[int] = set()
+        told: list[tuple[int, str, dict[str, str]]] = []
+
+        def counted() -> bool:
+            level, message, values = self.status().get(component, (0, "", {}))
+            reason = values.get(f"dropped.{cause}.reason", "")
+            enough = int(values.get(f"dropped.{cause}", 0)) >= before + more
+            if enough and level >= 1 and reason in message and words in reason:
+                told.append((level, message, values))
+            return bool(told)
+
+        self.until(lambda: sent.add(send()), counted, again_s)
+        fence()
+        assert self.answer("costmap", sent) is None
+        return sent, told[-1]
 
     def answer(self, topic: str, stamps: set[int]) -> Any:
         return next((m for m in self.got[topic] if stamp_ns(m.header) in stamps), None)
 
-    def status(self) -> dict[str, tuple[int, str, dict[str, str]]]:
-        """Component → level, message, values of the newest diagnostics of the node."""
+    def status(self, since_ns: int = 0) -> dict[str, tuple[int, str, dict[str, str]]]:
+        """Component → level, message, values of the newest diagnostics of the node that are not older than a time."""
         for array_ in reversed(self.got["diagnostics"]):
             ours = [s for s in array_.status if s.name.startswith(self._told_as)]
+            if ours and stamp_ns(array_.header) < since_ns:
+                return {}
             if ours:
                 return {
                     s.name.removeprefix(self._told_as): (
@@ -158,42 +228,37 @@ class Client:
         return {}
 
     def wait_status(
-        self, component: str, condition: Callable[[int, str, dict[str, str]], bool], timeout_s: float = 5.0
-    ):
-        """Wait for diagnostics that fulfil a condition; returns that status."""
+        self,
+        component: str,
+        condition: Callable[[int, str, dict[str, str]], bool],
+        since_ns: int | None = None,
+    ) -> tuple[int, str, dict[str, str]]:
+        """Wait for diagnostics that fulfil a condition; returns that status.
+
+        Args:
+            component: Whose.
+            condition: Takes level, message and values.
+            since_ns: Diagnostics of before this time do not count; None = of before this call. In the node's time.
+        """
+        since_ns = time.time_ns() if since_ns is None else since_ns
+        found: list[tuple[int, str, dict[str, str]]] = []
 
         def holds() -> bool:
-            status = self.status().get(component)
-            return status is not None and condition(*status)
+            status = self.status(since_ns).get(component)
+            if status is not None and condition(*status):
+                found.append(status)
+            return bool(found)
 
-        assert self.spin_until(holds, timeout_s), f"{component}: {self.status().get(component)}"
-        return self.status()[component]
+        assert self.spin_until(holds), f"{component}: {self.status().get(component)}"
+        return found[-1]
 
     def drops(self, component: str, cause: str) -> int:
+        """As the newest diagnostics tell."""
         return int(self.status().get(component, (0, "", {}))[2].get(f"dropped.{cause}", 0))
 
-    def set_parameter(self, name: str, value: Any) -> Any:
-        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        return self.call(SetParameters, "perception/set_parameters", request).results[0]
-
-    def change_state(self, transition: int, timeout_s: float = 15.0) -> bool:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        reply = self.call(ChangeState, "perception/change_state", request, timeout_s)
-        return bool(reply.success)
-
-    def state(self) -> str:
-        return str(self.call(GetState, "perception/get_state", GetState.Request()).current_state.label)
-
-    def call(self, kind: Any, name: str, request: Any, timeout_s: float = 10.0) -> Any:
-        client = self.node.create_client(kind, name)
-        try:
-            assert self.spin_until(client.service_is_ready, timeout_s), f"no service {name}"
-            future = client.call_async(request)
-            if not self.spin_until(future.done, timeout_s):
-                raise TimeoutError(f"{name} did not answer")
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+    def drops_by_now(self, component: str, cause: str) -> int:
+        """As diagnostics tell that are made after this call."""
+        return int(self.wait_status(component, lambda *_: True)[2].get(f"dropped.{cause}", 0))
 
 
 def set_header(message: Any, stamp: int, frame_id: str) -> None:

@@ -19,6 +19,8 @@ from offroad_seg.ros.dds import use_large_image_profile
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+PATIENCE_S = 120.0
+"""How long a process may take to start, or to end, on the busiest machine."""
 _DOMAINS = range(20, 60)
 _SHM = Path("/dev/shm")
 
@@ -91,7 +93,7 @@ class NodeProcess:
                 start_new_session=True,
             )
 
-    def wait_for(self, text: str, timeout_s: float = 30.0) -> str:
+    def wait_for(self, text: str, timeout_s: float = PATIENCE_S) -> str:
         """Wait until the log has ``text``; returns the log.
 
         Raises:
@@ -107,7 +109,7 @@ class NodeProcess:
                 raise TimeoutError(f"no {text!r} (process ended: {ended}) in:\n{content}")
             time.sleep(0.02)
 
-    def end(self, number: int = signal.SIGINT, timeout_s: float = 15.0) -> int:
+    def end(self, number: int = signal.SIGINT, timeout_s: float = PATIENCE_S) -> int:
         """Send a signal and wait; returns the exit status. Kills what does not end."""
         self._note_segments()
         if self.process.poll() is None:

@@ -164,7 +164,8 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]
         return self._left is None
 
     def publish_diagnostics(self) -> None:
-        """Tell how things are."""
+        """Tell how things are, at least as new as the stamp."""
+        now_ns = self.now_ns()
         cameras = {} if self._session is None else self._session.camera_statistics()
         values = diagnostic_values(self.statistics, cameras)
         bond = "off" if self._bond is None else self._bond.machine.state.value
@@ -177,7 +178,7 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]
         }
         hardware = self._identity.get("bundle", "none")
         name = self.get_fully_qualified_name().lstrip("/")
-        self._diagnostics.publish(diagnostics_message(self.now_ns(), name, hardware, self.health, values))
+        self._diagnostics.publish(diagnostics_message(now_ns, name, hardware, self.health, values))
 
     def _stop(self) -> None:
         if self._inputs is None or self._session is None:

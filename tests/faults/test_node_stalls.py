@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A camera that stops, sends rubbish, or gives nothing to the costmap: what was known does not stay free for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from offroad_seg.sensor_messages import stamp_ns
+from tests.helpers import scene
+from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.ros_client import Client, cells
+from tests.helpers.ros_process import running_node
+
+STALL_S = 0.6
+
+
+@pytest.fixture(scope="module")
+def client(domain, bundle, tmp_path_factory):  # noqa: F811
+    log = tmp_path_factory.mktemp("node") / "log"
+    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters()]
+    for option in ("max_age=10", f"stall_timeout={STALL_S}"):
+        arguments += ["--param", option]
+    with running_node(arguments, log), Client() as client:
+        client.connect()
+        yield client
+
+
+@pytest.fixture
+def image(ontology):  # noqa: F811
+    return scene.scene_image(ontology)
+
+
+@pytest.fixture(autouse=True)
+def works(client, image):
+    """Before each test the node maps, and so it does again after whatever the test did."""
+    client.clear()
+    client.reply(image, scene.CAMERA, "costmap")
+    yield
+    client.clear()
+    client.reply(image, scene.CAMERA, "costmap")
+
+
+def is_unknown(grid):
+    return (cells(grid) == -1).all()
+
+
+def test_a_stalled_camera_makes_everything_unknown_once(client, image):
+    client.wait_status("camera", lambda level, m, _v: level == 2 and "no usable image" in m)
+    assert client.spin_until(lambda: is_unknown(client.got["costmap"][-1]))
+    newest = max(stamp_ns(m.header) for m in client.got["costmap"] if not is_unknown(m))
+    unknown = client.got["costmap"][-1]
+    assert stamp_ns(unknown.header) > newest  # a new statement, not old data stamped anew
+    count = len(client.got["costmap"])
+    client.spin(2 * STALL_S)
+    client.wait_status("camera", lambda level, *_: level == 2)  # the node has lived on all the while
+    assert len(client.got["costmap"]) == count
+    assert sum(stamp_ns(m.header) > newest for m in client.got["costmap"]) == 1
+    with Client(listen=()) as late:  # who comes later learns the same
+        assert late.spin_until(lambda: bool(late.got["costmap"]))
+        assert is_unknown(late.got["costmap"][-1])
+    client.clear()
+    client.until(
+        lambda: client.send_frame(image, scene.CAMERA),
+        lambda: bool(client.status()) and client.status()["camera"][0] == client.status()["costmap"][0] == 0,
+        again_s=0.1,
+    )
+    assert not is_unknown(client.reply(image, scene.CAMERA, "costmap"))
+
+
+def test_a_camera_that_sends_only_rubbish_is_dead_too(client, image):
+    def dead():
+        level, message, _ = client.status().get("camera", (0, "", {}))
+        return is_unknown(client.got["costmap"][-1]) and level == 2 and "ultraviolet" in message
+
+    client.until(lambda: client.send_image(image, encoding="ultraviolet"), dead, again_s=0.05)
+
+
+def test_a_camera_that_is_nowhere_makes_everything_unknown(client, image):
+    """Images go on, but no odometry comes."""
+    client.clear()
+    sent = set()
+
+    def unknown():
+        grids = client.got["costmap"]
+        return bool(grids) and is_unknown(grids[-1]) and client.answer("labels", sent) is not None
+
+    client.until(lambda: sent.add(client.send_image(image)), unknown, again_s=0.12)
+    client.wait_status("costmap", lambda level, m, _v: level >= 1 and "odom" in m and "base_link" in m)
+    assert client.answer("costmap", sent) is None
