@@ -16,8 +16,8 @@ from offroad_seg.replay.annotated_messages import (
     message_store,
     told_of,
 )
-from offroad_seg.replay.frames import LOOK_AHEAD_NS
 from offroad_seg.replay.topics import COMPRESSED, GRID
+from offroad_seg.replay.waiting import LOOK_AHEAD_NS
 
 if TYPE_CHECKING:
     from pathlib import Path

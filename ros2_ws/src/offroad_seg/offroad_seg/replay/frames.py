@@ -7,31 +7,30 @@ the image are there when its poses are interpolated. Memory is bounded: a few un
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from offroad_seg.errors import BagError, ImageError, TransformError
 from offroad_seg.replay.camera_stream import CameraStream
+from offroad_seg.replay.grid_message import costmap_of
 from offroad_seg.replay.poses import PoseHistory
 from offroad_seg.replay.topics import TF
+from offroad_seg.replay.waiting import Waiting, WaitingImages
 from offroad_seg.sensor_messages import stamp_ns
-from offroad_seg.types import Costmap, Frame, GridSpec
+from offroad_seg.types import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from offroad_seg.ontology import Ontology
     from offroad_seg.replay.bag import Bag, BagMessage
     from offroad_seg.replay.topics import Topics
     from offroad_seg.transforms import Transform
+    from offroad_seg.types import Costmap
 
-LOOK_AHEAD_NS = 500_000_000
-MAX_PENDING = 64
 TF_TOPICS = ("/tf", "/tf_static")
 
 
@@ -89,15 +88,6 @@ class Drop:
     others: tuple[BagMessage, ...] = ()
 
 
-@dataclass(eq=False)
-class _Pending:
-    index: int
-    stream: CameraStream
-    message: BagMessage
-    stamp_ns: int | None
-    others: list[BagMessage] = field(default_factory=list)
-
-
 class FrameSource:
     """Gives the frames of a bag, one after the other; those of several cameras in the order of their stamps.
 
@@ -152,35 +142,32 @@ class FrameSource:
         names = {name for stream in streams for name in stream.beside()} | set(self._streams)
         names |= {self.topics.odometry.name} if self.topics.odometry else set()
         names |= {name for name in TF_TOPICS if name in self.bag.topics}
-        pending: deque[_Pending] = deque()
+        waiting = WaitingImages()
         others: list[BagMessage] = []
         index = 0
         for message in self.bag.messages(names):
             stream = self._streams.get(message.topic)
             if stream is not None:
                 if stop is None or index < stop:
-                    pending.append(_Pending(index, stream, message, stream.stamp(message), others))
+                    waiting.put(Waiting(index, stream, message, stream.stamp(message), others))
                     others, index = [], index + 1
             elif not any(s.keep(message) for s in streams):
                 decoded = self.bag.deserialize(message)
                 if self._poses.jumps_back(decoded):
                     # What waits belongs to the time before the jump, and so do the poses.
-                    while pending:
-                        yield from self._release(pending, start)
+                    while waiting:
+                        yield from self._released(waiting.take(), start)
                     self._poses.clear()
                     for s in streams:
                         s.calibrations.clear()
                 self._feed(message, decoded)
                 others.append(message)
-            while pending and (
-                message.log_time_ns > pending[0].message.log_time_ns + LOOK_AHEAD_NS
-                or len(pending) > MAX_PENDING
-            ):
-                yield from self._release(pending, start)
-            if stop is not None and index >= stop and not pending:
+            while waiting.due(message.log_time_ns):
+                yield from self._released(waiting.take(), start)
+            if stop is not None and index >= stop and not waiting:
                 break
-        while pending:
-            yield from self._release(pending, start)
+        while waiting:
+            yield from self._released(waiting.take(), start)
         self.tail = others
 
     @property
@@ -198,23 +185,7 @@ class FrameSource:
         if self.topics.grid is None:
             return None
         message = self.bag.first(self.topics.grid.name)
-        if message is None:
-            return None
-        info = message.info
-        origin = info.origin
-        if abs(origin.orientation.z) > 1e-6:
-            raise BagError(
-                "a true costmap that is turned cannot be scored", where=f"topic {self.topics.grid.name}"
-            )
-        grid = GridSpec(
-            int(info.width),
-            int(info.height),
-            float(info.resolution),
-            float(origin.position.x),
-            float(origin.position.y),
-        )
-        cost_HW = np.asarray(message.data, np.int8).reshape(grid.height, grid.width)
-        return Costmap(cost_HW, grid, message.header.frame_id.lstrip("/"), stamp_ns(message.header))
+        return None if message is None else costmap_of(message, f"topic {self.topics.grid.name}")
 
     def check_calibration(self) -> None:
         """Look at the first CameraInfo of each camera before the work begins.
@@ -240,51 +211,45 @@ class FrameSource:
             if stream.topics.camera_info and message.topic == stream.topics.camera_info.name:
                 stream.calibrations.add(decoded)
 
-    def _release(self, pending: deque[_Pending], start: int) -> Iterator[BagFrame | Drop]:
-        """The next image; of several cameras the one whose turn it is by its stamp."""
-        first = waiting = pending[0]
-        if len(self._streams) > 1:
-            # Each camera's own images stay in the order of the bag, so that time that runs back is seen.
-            heads = {p.stream.topics.name: p for p in reversed(pending)}
-            waiting = min(heads.values(), key=lambda p: (p.stamp_ns or 0, p.index))
-        if waiting is not first:
-            waiting.others, first.others = first.others + waiting.others, []
-        pending.remove(waiting)
-        result = self._frame(waiting, decode=waiting.index >= start)
-        if result is not None:
-            yield result
-
-    def _frame(self, waiting: _Pending, *, decode: bool) -> BagFrame | Drop | None:
-        message, stream = waiting.message, waiting.stream
-        name, stamp = stream.topics.name, waiting.stamp_ns
+    def _released(self, image: Waiting, start: int) -> Iterator[BagFrame | Drop]:
+        """What becomes of an image; nothing of those before ``start``, which only count for the order of time."""
+        message, stream, stamp = image.message, image.stream, image.stamp_ns
         back, late = (False, "") if stamp is None else self._order(stream, stamp)
-        if not decode:
-            return None
-        others = tuple(waiting.others)
+        if image.index < start:
+            return
+        name, others = stream.topics.name, tuple(image.others)
         if late:
-            return Drop(waiting.index, stamp or 0, "out_of_order", late, name, others)
+            yield Drop(image.index, stamp or 0, "out_of_order", late, name, others)
+            return
         try:
             decoded = self.bag.deserialize(message)
-            stamp = stamp_ns(decoded.header)
             image_HWC = stream.image(decoded)
         except (ImageError, BagError) as error:
-            return Drop(waiting.index, message.log_time_ns, "bad_image", error.one_line(), name, others)
+            yield Drop(image.index, message.log_time_ns, "bad_image", error.one_line(), name, others)
+            return
+        yield self._frame(image, decoded.header, image_HWC, time_ran_back=back)
+
+    def _frame(
+        self, image: Waiting, header: Any, image_HWC: NDArray[np.uint8], *, time_ran_back: bool
+    ) -> BagFrame:
+        """With all that belongs to the image's stamp."""
+        stream, stamp = image.stream, stamp_ns(header)
         size = (image_HWC.shape[0], image_HWC.shape[1])
-        frame_id = decoded.header.frame_id.lstrip("/")
+        frame_id = header.frame_id.lstrip("/")
         camera, no_camera = stream.calibrations.at(stamp, *size)
         base_T_camera, odom_T_base, reason = self._look_up(frame_id, stamp)
         return BagFrame(
-            index=waiting.index,
+            index=image.index,
             frame=Frame(image_HWC, stamp, frame_id, camera, stream.depth(stamp, size)),
-            message=message,
+            message=image.message,
             base_T_camera=base_T_camera,
             odom_T_base=odom_T_base,
             no_pose_reason=reason,
             truth_HW=stream.truth(stamp, size),
-            others=others,
-            time_ran_back=back,
+            others=tuple(image.others),
+            time_ran_back=time_ran_back,
             no_camera_reason=no_camera,
-            camera=name,
+            camera=stream.topics.name,
         )
 
     def _order(self, stream: CameraStream, stamp: int) -> tuple[bool, str]:

@@ -9,11 +9,13 @@ image, because only shares are wanted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from offroad_seg.counting import count_bytes
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -104,8 +106,9 @@ class MotionCompensation:
             borderValue=UNLABELLED,
         )  # fmt: skip
         both = valid_HW & (moved_HW != UNLABELLED) & (now_HW != UNLABELLED)
-        compared = np.bincount(moved_HW[both], minlength=self._n)
-        changed = np.bincount(moved_HW[both & (moved_HW != now_HW)], minlength=self._n)
+        compared = count_bytes(moved_HW, both.view(np.uint8))
+        both &= moved_HW != now_HW
+        changed = count_bytes(moved_HW, both.view(np.uint8))
         return compared[: self._n], changed[: self._n]
 
     def _by_flow(self, before_HW: U8, now_HW: U8) -> tuple[F32, Mask]:
@@ -172,23 +175,19 @@ def _by_depth(before: _Before, now: _Before) -> tuple[F32, Mask] | None:
     return where_HW2, same_HW & _inside(where_HW2)
 
 
-_RAYS: dict[CameraModel, NDArray[np.float64]] = {}
-
-
+@lru_cache(maxsize=8)
 def _rays(camera: CameraModel) -> NDArray[np.float64]:
     """The rays of all pixels, worked out once for each camera."""
-    if camera not in _RAYS:
-        if len(_RAYS) > 8:
-            _RAYS.clear()
-        uv_N2 = _grid(camera.height, camera.width).reshape(-1, 2).astype(np.float64)
-        _RAYS[camera] = camera.rays(uv_N2)
-    return _RAYS[camera]
+    uv_N2 = _grid(camera.height, camera.width).reshape(-1, 2).astype(np.float64)
+    return camera.rays(uv_N2)
 
 
+@lru_cache(maxsize=8)
 def _grid(height: int, width: int) -> F32:
-    """X and y of each pixel, (H, W, 2)."""
+    """X and y of each pixel, (H, W, 2): kept, and read-only."""
     y_HW, x_HW = np.mgrid[:height, :width]
     grid: F32 = np.stack([x_HW, y_HW], axis=2).astype(np.float32)
+    grid.setflags(write=False)
     return grid
 
 

@@ -8,7 +8,7 @@ add up to the same numbers as one run. ``docs/replay.md`` lists the keys.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,9 @@ class FrameRecord:
 
     def to_json(self) -> str:
         """One line, without its end."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        # Not dataclasses.asdict, which copies every number of every list first.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, line: str) -> FrameRecord:

@@ -11,8 +11,6 @@ import numpy as np
 from offroad_seg.bundle import read_manifest
 from offroad_seg.errors import ImageError, OffroadSegError
 from offroad_seg.ontology import Ontology
-from offroad_seg.sensor_messages import stamp_ns
-from offroad_seg.types import Costmap, GridSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,24 +57,3 @@ def points_of(message: Any) -> NDArray[Any]:
         raise ImageError(f"{data.size} bytes are not {width}×{height} points", where="points")
     points_HW: NDArray[Any] = data.view(dtype).reshape(height, width)
     return points_HW
-
-
-def costmap_of(message: Any) -> Costmap:
-    """nav_msgs/OccupancyGrid as ``Costmap``.
-
-    Raises:
-        ImageError: Its data does not fit its size.
-    """
-    info = message.info
-    cells = np.frombuffer(message.data, np.int8)
-    if cells.size != info.width * info.height:
-        raise ImageError(f"{cells.size} cells are not {info.width}×{info.height}", where="costmap")
-    grid = GridSpec(
-        int(info.width),
-        int(info.height),
-        float(info.resolution),
-        float(info.origin.position.x),
-        float(info.origin.position.y),
-    )
-    cost_HW = cells.reshape(grid.height, grid.width)
-    return Costmap(cost_HW, grid, message.header.frame_id, stamp_ns(message.header))

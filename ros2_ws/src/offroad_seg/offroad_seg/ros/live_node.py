@@ -22,8 +22,9 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from offroad_seg.errors import OffroadSegError
 from offroad_seg.replay import live_messages as messages
+from offroad_seg.replay.grid_message import costmap_of
 from offroad_seg.ros.dds import use_large_image_profile
-from offroad_seg.ros.live_decode import colors_of_bundle, costmap_of, points_of
+from offroad_seg.ros.live_decode import colors_of_bundle, points_of
 from offroad_seg.ros.messages import stamped_transform
 from offroad_seg.sensor_messages import compressed_to_rgb, image_to_rgb, stamp_ns
 
@@ -186,7 +187,7 @@ class LiveNode:
         self._server.send("points", messages.cloud(points_HW, self._colors, at, message.header.frame_id), at)
 
     def _on_costmap(self, message: Any) -> None:
-        costmap = costmap_of(message)
+        costmap = costmap_of(message, "costmap")
         self._server.send("costmap", messages.grid(costmap), costmap.stamp_ns)
 
     def _on_statics(self, message: Any) -> None:

@@ -14,9 +14,10 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from offroad_seg.replay.grid_message import costmap_of
 from offroad_seg.ros.rules import plain_name
 from offroad_seg.sensor_messages import stamp_ns
-from offroad_seg.types import Costmap, GridSpec, Perception, Segmentation
+from offroad_seg.types import Perception, Segmentation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,7 +77,7 @@ class Answer:
             frame_id=labels.header.frame_id,
             mean_confidence=float(confidence_HW.mean()) / 255.0,
         )
-        costmap = _costmap(self.messages["costmap"]) if "costmap" in self.messages else None
+        costmap = costmap_of(self.messages["costmap"], "costmap") if "costmap" in self.messages else None
         timings = {"total": self.after_ms["labels"]}
         if costmap is not None:
             timings["costmap"] = self.after_ms["costmap"]
@@ -156,17 +157,3 @@ def _pixels(message: Any) -> NDArray[np.uint8]:
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     pixels: NDArray[np.uint8] = rows[:, : message.width]
     return pixels
-
-
-def _costmap(message: Any) -> Costmap:
-    info = message.info
-    grid = GridSpec(
-        int(info.width),
-        int(info.height),
-        # float32 on the wire: 0.1 comes back as 0.10000000149.
-        round(float(info.resolution), 6),
-        float(info.origin.position.x),
-        float(info.origin.position.y),
-    )
-    cost_HW = np.frombuffer(message.data, np.int8).reshape(grid.height, grid.width)
-    return Costmap(cost_HW, grid, message.header.frame_id, stamp_ns(message.header))
