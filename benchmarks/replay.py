@@ -39,7 +39,7 @@ from offroad_seg.replay.annotated_messages import Messages, message_store
 from offroad_seg.replay.bag import open_bag
 from offroad_seg.replay.frames import BagFrame, FrameSource
 from offroad_seg.replay.offline import perceive
-from offroad_seg.replay.topics import choose_topics
+from offroad_seg.replay.topic_search import choose_topics
 from offroad_seg.transforms import Transform
 from offroad_seg_train.synthetic.bag import drive_seed
 from offroad_seg_train.synthetic.dataset import cached_world

@@ -168,7 +168,7 @@ def test_cameras_of_both_kinds_are_no_node_s(place, tmp_path, capsys):
     pytest.importorskip("rclpy", reason="no rclpy here")
     from offroad_seg.replay.bag import open_bag
     from offroad_seg.replay.frames import FrameSource
-    from offroad_seg.replay.topics import choose_topics
+    from offroad_seg.replay.topic_search import choose_topics
     from offroad_seg.ros.player import NodeReplay
 
     with open_bag(place / "drive") as bag:

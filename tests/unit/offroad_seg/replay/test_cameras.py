@@ -11,7 +11,8 @@ from offroad_seg.ontology import load_ontology
 from offroad_seg.replay.bag import open_bag
 from offroad_seg.replay.camera_file import read_camera_file
 from offroad_seg.replay.frames import BagFrame, FrameSource
-from offroad_seg.replay.topics import camera_name, choose_topics
+from offroad_seg.replay.topic_search import choose_topics
+from offroad_seg.replay.topics import camera_name
 from offroad_seg.replay.true_masks import TrueMasks
 from offroad_seg.sensor_messages import camera_from_info
 from tests.helpers.bags import camera, write_bag

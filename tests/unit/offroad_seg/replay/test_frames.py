@@ -8,7 +8,7 @@ from offroad_seg.errors import CameraError
 from offroad_seg.ontology import load_ontology
 from offroad_seg.replay.bag import open_bag
 from offroad_seg.replay.frames import BagFrame, Drop, FrameSource
-from offroad_seg.replay.topics import choose_topics
+from offroad_seg.replay.topic_search import choose_topics
 from offroad_seg.transforms import camera_mount
 from tests.helpers.bags import MOUNT, START_NS, camera, write_bag
 

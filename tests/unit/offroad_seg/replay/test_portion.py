@@ -13,7 +13,7 @@ from offroad_seg.replay.frames import FrameSource
 from offroad_seg.replay.offline import perceive
 from offroad_seg.replay.portion import portion
 from offroad_seg.replay.summary import Summary
-from offroad_seg.replay.topics import choose_topics
+from offroad_seg.replay.topic_search import choose_topics
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.camera_bags import write_two_cameras
 

@@ -65,7 +65,7 @@ def open_source(args: argparse.Namespace) -> Iterator[Opened]:
     from offroad_seg.cli.replay_settings import read_parameters, settings_of
     from offroad_seg.replay.bag import open_bag
     from offroad_seg.replay.frames import FrameSource
-    from offroad_seg.replay.topics import choose_topics
+    from offroad_seg.replay.topic_search import choose_topics
     from offroad_seg.transforms import camera_mount
 
     values = read_parameters(args.params, args.param)
@@ -105,15 +105,6 @@ def open_source(args: argparse.Namespace) -> Iterator[Opened]:
             if value is not None:
                 values[name] = value
         yield Opened(bundle, source, values)
-
-
-def load_pipeline(opened: Opened) -> PerceptionPipeline:
-    """One pipeline for all frames, with the node's parameters, warmed up; close it.
-
-    Raises:
-        EngineError: The engine cannot run here.
-    """
-    return next(iter(load_pipelines(opened, ("",)).values()))
 
 
 def load_pipelines(opened: Opened, cameras: Sequence[str]) -> dict[str, PerceptionPipeline]:

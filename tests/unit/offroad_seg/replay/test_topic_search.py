@@ -7,7 +7,8 @@ import pytest
 
 from offroad_seg.errors import BagError
 from offroad_seg.replay.bag import Topic
-from offroad_seg.replay.topics import CAMERA_INFO, COMPRESSED, GRID, IMAGE, ODOMETRY, choose_topics
+from offroad_seg.replay.topic_search import choose_topics
+from offroad_seg.replay.topics import CAMERA_INFO, COMPRESSED, GRID, IMAGE, ODOMETRY
 
 
 def bag_of(**topics: tuple[str, int]):
