@@ -14,7 +14,7 @@ from offroad_seg_train.training.data_config import DataConfig
 from offroad_seg_train.training.ema import EmaConfig
 from offroad_seg_train.training.monitor import EarlyStoppingConfig, Monitor
 from offroad_seg_train.training.optim import OptimizerConfig
-from offroad_seg_train.training.phases import PhaseConfig  # noqa: TC001 (jsonargparse reads the types)
+from offroad_seg_train.training.phase_config import PhaseConfig  # noqa: TC001 (jsonargparse reads the types)
 from offroad_seg_train.training.schedule import ScheduleConfig
 
 __all__ = ["DataConfig", "TrainConfig"]

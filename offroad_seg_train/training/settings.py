@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from offroad_seg.resources import write_text
 from offroad_seg_train.training.config import TrainConfig
-from offroad_seg_train.training.phases import PhaseConfig
+from offroad_seg_train.training.phase_config import PhaseConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,16 +20,10 @@ from offroad_seg.segmenter import Segmenter
 from offroad_seg.types import OOD_THRESHOLD, Frame
 from offroad_seg_train.checkpoint import load_checkpoint
 from offroad_seg_train.evaluation.frames import FrameSource, choose_frames
-from offroad_seg_train.export.calibrate import (
-    LogitSample,
-    calibrate,
-    fit_ood,
-    fit_temperature,
-    reliability,
-    sample_logits,
-)
+from offroad_seg_train.export.calibrate import calibrate, fit_ood, fit_temperature, reliability
 from offroad_seg_train.export.exporter import CalibrateOptions, ExportOptions, export_checkpoint
 from offroad_seg_train.export.graph import DeployedModel, OodScore, ood_score
+from offroad_seg_train.export.logit_sample import LogitSample, sample_logits
 from offroad_seg_train.training.config import DataConfig
 from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.large_scene import CONFIG, scene, trained_network

@@ -15,7 +15,7 @@ from offroad_seg_train.checkpoint import load_checkpoint
 from offroad_seg_train.training.config import TrainConfig
 from offroad_seg_train.training.ema import EmaConfig
 from offroad_seg_train.training.monitor import EarlyStoppingConfig
-from offroad_seg_train.training.phases import PhaseConfig
+from offroad_seg_train.training.phase_config import PhaseConfig
 from offroad_seg_train.training.recipe import dump, load_recipe
 from offroad_seg_train.training.run import train
 from offroad_seg_train.training.schedule import ScheduleConfig
