@@ -3,81 +3,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from offroad_seg.compile import onnx_half
 from offroad_seg.compile.onnx_graph import OnnxGraph
 from offroad_seg.compile.onnx_rewrite import fold_batch_norms
 from offroad_seg.compile.onnx_typed import TypedGraph, typed_graph
-from offroad_seg.errors import EngineError, InputError
 from offroad_seg.ontology import load_ontology
 from tests.helpers.bundles import color_model
 from tests.helpers.half import rounding, run
+from tests.helpers.onnx_networks import (
+    FLOAT,
+    HALF,
+    HEIGHT,
+    SIMPLE,
+    WIDTH,
+    conv,
+    exact,
+    network,
+    picture,
+    weights,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-HEIGHT, WIDTH = 18, 32
 DESERT = load_ontology("duality_desert")
-RANDOM = np.random.default_rng(5)
-FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
-
-
-def network(
-    nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray], *, opset: int = 18, outputs: int = 3
-) -> bytes:
-    """A graph under the contract around some nodes that lead from ``x`` (1, 3, H, W) to ``logits`` (1, C, h, w)."""
-    head = [
-        helper.make_node("ArgMax", ["logits"], ["index"], axis=1, keepdims=0),
-        helper.make_node("Cast", ["index"], ["labels"], to=TensorProto.UINT8),
-        helper.make_node("ReduceMax", ["logits", "axis"], ["best"], keepdims=0),
-        helper.make_node("Cast", ["best"], ["confidence"], to=TensorProto.UINT8),
-        helper.make_node("ReduceMean", ["best", "axes"], ["mean_confidence"], keepdims=0),
-    ]
-    front = [
-        helper.make_node("Transpose", ["image"], ["moved"], perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["moved"], ["pixels"], to=FLOAT),
-        helper.make_node("Mul", ["pixels", "scale"], ["x"]),
-    ]
-    values = {"scale": np.float32(1 / 255), "axis": np.array([1]), "axes": np.array([1, 2]), **constants}
-    forms = [("labels", TensorProto.UINT8), ("confidence", TensorProto.UINT8), ("mean_confidence", FLOAT)]
-    graph = helper.make_graph(
-        [*front, *nodes, *head],
-        "network",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, HEIGHT, WIDTH, 3])],
-        [
-            helper.make_tensor_value_info(n, k, [1] if n.startswith("mean") else ["b", "h", "w"])
-            for n, k in forms[:outputs]
-        ],
-        [numpy_helper.from_array(np.asarray(v), n) for n, v in values.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    data: bytes = model.SerializeToString()
-    return data
-
-
-def weights(*shape: int, spread: float = 0.3) -> np.ndarray:
-    return RANDOM.normal(0, spread, shape).astype(np.float32)
-
-
-def conv(source: str, out: str, weight: str, **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node("Conv", [source, weight], [out], name=f"conv_{out}", **attributes)
-
-
-def picture(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (1, HEIGHT, WIDTH, 3), np.uint8)
-
-
-def exact(data: bytes, image: np.ndarray) -> dict[str, np.ndarray]:
-    return run(ort.InferenceSession(data, providers=["CPUExecutionProvider"]), image)
 
 
 def types_of(graph: TypedGraph) -> dict[str, int]:
@@ -86,9 +39,6 @@ def types_of(graph: TypedGraph) -> dict[str, int]:
     values = (*model.graph.value_info, *model.graph.output)
     types = {v.name: v.type.tensor_type.elem_type for v in values}
     return {f"{n.op_type} {n.name or n.output[0]}": types[n.output[0]] for n in model.graph.node}
-
-
-SIMPLE = network([conv("x", "logits", "w", pads=[1, 1, 1, 1])], {"w": weights(4, 3, 3, 3)})
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -258,73 +208,6 @@ def test_what_does_not_depend_on_the_image_is_worked_out() -> None:
     assert "Resize" not in operators
     assert "Neg" not in operators
     np.testing.assert_array_equal(exact(graph.data, picture())["labels"], exact(data, picture())["labels"])
-
-
-def edited(change: Any) -> bytes:
-    model = onnx.load_from_string(SIMPLE)
-    change(model)
-    data: bytes = model.SerializeToString()
-    return data
-
-
-def branch(model: onnx.ModelProto) -> None:
-    inner = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["inner"])], "then", [],
-        [helper.make_tensor_value_info("inner", FLOAT, None)],
-    )  # fmt: skip
-    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
-    model.graph.node.insert(
-        3, helper.make_node("If", ["yes"], ["unread"], then_branch=inner, else_branch=inner)
-    )
-
-
-def foreign(model: onnx.ModelProto) -> None:
-    model.graph.node[3].op_type, model.graph.node[3].domain = "Telepathy", "my.operators"
-    model.opset_import.append(helper.make_opsetid("my.operators", 1))
-
-
-OLD = helper.make_model(
-    helper.make_graph(
-        [helper.make_node("Identity", ["a"], ["b"])], "old",
-        [helper.make_tensor_value_info("a", FLOAT, [1])], [helper.make_tensor_value_info("b", FLOAT, [1])],
-    ),
-    opset_imports=[helper.make_opsetid("", 12)],
-).SerializeToString()  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("data", "precision", "message"),
-    [
-        (b"", "fp16", "no valid ONNX graph"),
-        (b"\x80\x04pickle", "fp16", "no valid ONNX graph"),
-        (edited(branch), "fp16", "a branch or a loop: node 'unread'"),
-        (
-            edited(foreign),
-            "fp16",
-            r"node 'conv_logits' \(Telepathy\) is no operator of ONNX, but of 'my.operators'",
-        ),
-        (OLD, "fp16", "opset 12"),
-        (network([helper.make_node("Neg", ["x"], ["logits"])], {}), "fp16", "nothing to compute in fp16"),
-        (network([conv("x", "logits", "w")], {"w": weights(4, 3, 1, 1)}, outputs=2), "fp32", "gives"),
-        (edited(lambda m: setattr(m.graph.node[4], "op_type", "ArgMin")), "fp16", "not from an ArgMax"),
-    ],
-)
-def test_graphs_that_cannot_be_typed(data: bytes, precision: str, message: str) -> None:
-    with pytest.raises(EngineError, match=message):
-        typed_graph(data, precision)
-
-
-def test_other_precisions_are_refused() -> None:
-    with pytest.raises(InputError, match="fp32 or fp16, not int8"):
-        typed_graph(SIMPLE, "int8")
-
-
-def test_graph_whose_weights_stay_float_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_half, "_unfit", lambda _, node: node.op_type == "Conv")
-    nodes = [conv("x", "a", "w1"), helper.make_node("Tanh", ["a"], ["b"]),
-             helper.make_node("Tanh", ["b"], ["c"]), conv("c", "logits", "w2")]  # fmt: skip
-    with pytest.raises(EngineError, match="2 of 2 convolutions and matrix products stay in fp32"):
-        typed_graph(network(nodes, {"w1": weights(4, 3, 1, 1), "w2": weights(4, 4, 1, 1)}), "fp16")
 
 
 def test_classes_in_the_last_axis_and_poison() -> None:
