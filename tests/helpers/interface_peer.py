@@ -19,7 +19,7 @@ import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosidl_parser.definition import AbstractNestedType, NamespacedType
 
-TIMEOUT = 20.0
+TIMEOUT = 90.0
 """Seconds for which the subscriber waits."""
 
 

@@ -54,11 +54,7 @@ def client(domain, bundle, tmp_path_factory):  # noqa: F811
 def answers(client, image):
     """Topic → its message for one and the same image."""
     topics = ("labels", "confidence", "points", "camera_info_out", "costmap", "costmap_raw")
-    for _ in range(30):
-        stamp = client.send_frame(image, scene.CAMERA)
-        if client.spin_until(lambda s=stamp: all(client.answer(t, {s}) for t in topics), 1.0):
-            return {t: client.answer(t, {stamp}) for t in topics}
-    raise AssertionError({t: len(client.got[t]) for t in topics})
+    return client.answers(lambda: client.send_frame(image, scene.CAMERA), *topics, again_s=1.0)
 
 
 def parameters(repo_root, name):
@@ -77,7 +73,7 @@ def layer(repo_root):
 def names(client, answers):
     """What somebody gets who comes when everything runs."""
     client.node.create_subscription(LabelInfo, "label_info", client.got["label_info"].append, LATCHED)
-    assert client.spin_until(lambda: bool(client.got["label_info"]), 10.0)
+    assert client.spin_until(lambda: bool(client.got["label_info"]))
     return client.got["label_info"][-1]
 
 
@@ -88,7 +84,7 @@ def test_names_are_those_of_the_labels_and_reach_who_comes_late(names, ontology)
 
 
 def test_the_segmentation_layer_hears_every_topic(client, layer, answers, names):
-    assert layer.unmatched(client.node) == []
+    assert client.spin_until(lambda: layer.unmatched(client.node) == []), layer.unmatched(client.node)
 
 
 def test_its_parameters_name_every_class_but_those_that_are_no_ground(layer, names, ontology):  # noqa: F811

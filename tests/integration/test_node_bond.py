@@ -18,38 +18,66 @@ from rclpy.qos import QoSProfile
 from tests.helpers import scene
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import Client
-from tests.helpers.ros_process import NodeProcess
+from tests.helpers.ros_process import PATIENCE_S, NodeProcess
 
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 DEACTIVATE = Transition.TRANSITION_DEACTIVATE
 
 
 class Manager:
-    """The manager's side of the bond, as bondcpp has it: the same topic, id and quality of service."""
+    """The manager's side of the bond, as bondcpp has it: the same topic, id and quality of service.
+
+    It beats while the client spins, from the first ``say(True)`` to ``say(False)``.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self.heard: list[Status] = []
         self._publisher = client.node.create_publisher(Status, "bond", QoSProfile(depth=5))
         client.node.create_subscription(Status, "bond", self._take, QoSProfile(depth=100))
+        self._active = False
+        client.node.create_timer(0.1, self._beat)
 
     def _take(self, message: Status) -> None:
         if message.instance_id != "manager":
             self.heard.append(message)
 
-    def say(self, active: bool, name: str = "perception") -> None:
+    def _beat(self) -> None:
+        if self._active:
+            self.publish(True)
+
+    def publish(self, active: bool, name: str = "perception") -> None:
         self._publisher.publish(Status(id=name, instance_id="manager", active=active, heartbeat_period=0.1))
 
-    def hears(self, active: bool, timeout_s: float = 3.0) -> bool:
+    def say(self, active: bool) -> None:
+        self._active = active
+        self.publish(active)
+
+    def hears(self, active: bool) -> bool:
         """Whether the node says this from now on."""
         self.heard.clear()
-        return self._client.spin_until(lambda: any(m.active is active for m in self.heard), timeout_s)
+        return self._client.spin_until(lambda: any(m.active is active for m in self.heard))
 
     def silence(self) -> bool:
-        self._client.spin(0.3)
-        self.heard.clear()
-        self._client.spin(0.5)
-        return not self.heard
+        """Whether the node, which tells how it is once a second, does not beat from one such time to the next."""
+
+        def quiet() -> bool:
+            self._client.wait_status("node", lambda *_: True)
+            self.heard.clear()
+            self._client.wait_status("node", lambda *_: True)
+            return not self.heard
+
+        # What was said before may still be on its way, once.
+        return any(quiet() for _ in range(5))
+
+    def hears_nothing(self) -> bool:
+        """Whether there is no beat for a second, in the end."""
+        for _ in range(30):
+            self.heard.clear()
+            self._client.spin(1.0)
+            if not self.heard:
+                return True
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +109,7 @@ def formed(client, manager):
     """Before each test the node is active, and the bond formed."""
     if client.state() == "active":
         client.change_state(DEACTIVATE)
-        manager.say(False)
+    manager.say(False)
     if client.state() == "unconfigured":
         assert manager.silence()  # there is no bond before `activate`
         client.change_state(CONFIGURE)
@@ -92,10 +120,15 @@ def formed(client, manager):
 
 
 def test_the_node_beats_while_it_is_active(client, manager):
-    manager.heard.clear()
-    started = time.monotonic()
-    client.spin(1.0)
-    assert len(manager.heard) >= 0.5 * (time.monotonic() - started) / 0.1
+
+    def rate_hz():
+        manager.heard.clear()
+        started = time.monotonic()
+        client.spin(1.0)
+        return len(manager.heard) / (time.monotonic() - started)
+
+    # A machine that is busy with something else may keep it from some, in one second or another.
+    assert any(rate_hz() >= 0.5 / 0.1 for _ in range(30))
     beat = manager.heard[-1]
     assert (beat.id, beat.active) == ("perception", True)
     assert beat.heartbeat_period == pytest.approx(0.1)
@@ -114,17 +147,18 @@ def test_deactivate_breaks_the_bond_and_both_sides_agree(client, manager):
 def test_a_manager_that_ends_is_answered_and_told_of(client, manager):
     manager.say(False)
     assert manager.hears(False)
-    _, message, _ = client.wait_status("node", lambda level, *_: level == 1)
-    assert "lifecycle manager has ended" in message
+    client.wait_status("node", lambda level, m, _v: level == 1 and "lifecycle manager has ended" in m)
     assert client.state() == "active"  # as Nav2's own nodes
 
 
 def test_the_bond_of_another_node_does_not_count(client, manager):
-    manager.say(False, name="controller_server")
+    manager.publish(False, name="controller_server")
+    assert client.state() == "active"  # when the node has answered this, it has heard that
     assert manager.hears(True)
     client.wait_status("node", lambda level, _m, v: level == 0 and v["bond"] == "formed")
 
 
 def test_when_the_process_is_killed_the_manager_hears_nothing_any_more(node, manager):
     node.process.kill()
-    assert manager.silence()
+    node.process.wait(PATIENCE_S)
+    assert manager.hears_nothing()

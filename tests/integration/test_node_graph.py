@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from tests.helpers import scene
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
-from tests.helpers.node_graph import graph_of, layout_of, policy_of, rviz_topics
+from tests.helpers.node_graph import Graph, graph_of, layout_of, policy_of, rviz_topics
 from tests.helpers.ros_client import Client
 from tests.helpers.ros_process import running_node
 
@@ -39,10 +39,22 @@ def client(domain, bundle, ontology, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def graph(client):
-    # Which node a topic belongs to is told after the topic itself.
-    assert client.spin_until(lambda: "/odom" in graph_of(client.node).subscribes)
-    client.spin(0.5)
-    return graph_of(client.node)
+    return whole_graph(client)
+
+
+def whole_graph(client, namespace=""):
+    """The node's graph when nothing has been added for two seconds: what ends where is told piece by piece."""
+    seen = [Graph({}, {}, {}, {})]
+
+    def settled():
+        # Its subscriptions come when it is activated, the last of all.
+        return "/odom" in seen[-1].subscribes and seen[-1] == seen[-2]
+
+    def look():
+        seen.append(graph_of(client.node, namespace))
+
+    client.until(look, settled, again_s=2.0)
+    return seen[-1]
 
 
 def graph_with(bundle, tmp_path, *parameters):  # noqa: F811
@@ -50,10 +62,7 @@ def graph_with(bundle, tmp_path, *parameters):  # noqa: F811
     options = [word for parameter in parameters for word in ("--param", parameter)]
     arguments = ["--bundle", str(bundle.path), "--namespace", "other", *options]
     with running_node(arguments, tmp_path / "log"), Client() as client:
-        # Its subscriptions come when it is activated, the last of all.
-        assert client.spin_until(lambda: "/odom" in graph_of(client.node, "/other").subscribes)
-        client.spin(0.5)
-        return graph_of(client.node, "/other")
+        return whole_graph(client, "/other")
 
 
 @pytest.fixture(scope="module")
@@ -151,17 +160,17 @@ def test_the_foxglove_layout_shows_topics_that_are_there_in_their_types(repo_roo
         assert there[topic] in kinds, topic
 
 
-def test_what_the_layout_plots_is_told(repo_root, client):
-    client.clear()
-    status = {}
-
-    def told():
-        status.update(client.status())
-        return len(status) >= 4
-
-    assert client.spin_until(told)
+def test_what_the_layout_plots_is_told(repo_root, client, ontology):  # noqa: F811
     plotted = layout_of(repo_root / "config/foxglove/offroad_seg.json").plotted
     assert len(plotted) >= 5
-    for topic, component, key in plotted:
-        assert topic == "/diagnostics"
-        float(status[component][2][key])
+    assert {topic for topic, _, _ in plotted} == {"/diagnostics"}
+
+    def not_told():
+        status = client.status()
+        return [(c, key) for _, c, key in plotted if key not in status.get(c, (0, "", {}))[2]]
+
+    # What is told is of the last seconds: frames must come.
+    frame = scene.scene_image(ontology), scene.CAMERA
+    client.until(lambda: client.send_frame(*frame), lambda: not not_told())
+    for _, component, key in plotted:
+        float(client.status()[component][2][key])

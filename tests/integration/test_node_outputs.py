@@ -14,7 +14,6 @@ from geometry_msgs.msg import PoseWithCovariance
 
 from offroad_seg.engines.registry import load_engine
 from offroad_seg.segmenter import Segmenter
-from offroad_seg.sensor_messages import stamp_ns
 from offroad_seg.types import Frame
 from tests.helpers import scene
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
@@ -60,24 +59,20 @@ def offline(bundle, image):  # noqa: F811
 
 
 def test_labels_and_confidence_equal_the_offline_pipeline_on_every_pixel(client, image, offline):
-    labels = client.reply(image, scene.CAMERA)
+    found = client.answers(lambda: client.send_frame(image, scene.CAMERA), "labels", "confidence")
+    labels, confidence = found["labels"], found["confidence"]
     assert (labels.height, labels.width, labels.encoding) == (scene.HEIGHT, scene.WIDTH, "mono8")
     np.testing.assert_array_equal(pixels(labels), offline.labels_HW)
     assert len(np.unique(offline.labels_HW)) >= 3
-    assert client.spin_until(lambda: client.answer("confidence", {stamp_ns(labels.header)}) is not None)
-    confidence = client.answer("confidence", {stamp_ns(labels.header)})
     np.testing.assert_array_equal(pixels(confidence), offline.confidence_HW)
     assert len(np.unique(offline.confidence_HW)) > 10
 
 
 def test_output_headers_are_the_input_header(client, image):
-    labels = client.reply(image, scene.CAMERA)
-    assert labels.header.frame_id == OPTICAL
-    for topic in ("confidence", "costmap"):
-        assert client.spin_until(lambda t=topic: client.answer(t, {stamp_ns(labels.header)}) is not None), (
-            topic
-        )
-    assert client.answer("confidence", {stamp_ns(labels.header)}).header == labels.header
+    topics = ("labels", "confidence", "costmap")
+    found = client.answers(lambda: client.send_frame(image, scene.CAMERA), *topics)
+    assert found["labels"].header.frame_id == OPTICAL
+    assert found["confidence"].header == found["labels"].header
 
 
 def test_costmap_is_what_nav2_accepts(client, image):
@@ -133,16 +128,16 @@ def test_the_plane_is_levelled_by_the_attitude_in_odometry(client, image):
         pose = PoseWithCovariance()
         pose.pose.position.x = x
         pose.pose.orientation.y, pose.pose.orientation.w = math.sin(pitch / 2), math.cos(pitch / 2)
-        for _ in range(20):
+
+        def send():
             stamp = client.now_ns()
             client.send_info(scene.CAMERA, stamp)
             client.send_odometry(stamp, pose=pose)
-            client.send_image(image, stamp)
-            if client.spin_until(lambda s=stamp: client.answer("costmap", {s}) is not None, 0.5):
-                grid = client.answer("costmap", {stamp})
-                column = np.flatnonzero((cells(grid) >= 0).any(axis=0))[0]
-                return grid.info.origin.position.x + (column + 0.5) * grid.info.resolution - x
-        raise AssertionError(client.status())
+            return client.send_image(image, stamp)
+
+        grid = client.answered(send)
+        column = np.flatnonzero((cells(grid) >= 0).any(axis=0))[0]
+        return grid.info.origin.position.x + (column + 0.5) * grid.info.resolution - x
 
     def expected_m(pitch):
         """The lowest row looks 0.3 rad + atan(59.5 / 120) down; the camera is 0.5 m ahead and 1.5 m up."""
@@ -169,34 +164,49 @@ def test_overlay_comes_only_while_somebody_listens(client, image, ontology, offl
 def test_a_late_subscriber_gets_the_latched_costmap(client, image):
     client.reply(image, scene.CAMERA, "costmap")
     with Client(listen=()) as late:
-        assert late.spin_until(lambda: bool(late.got["costmap"]), 5.0)
+        assert late.spin_until(lambda: bool(late.got["costmap"]))
         assert late.got["costmap"][0].header.frame_id == "odom"
 
 
 def test_diagnostics_name_engine_rates_and_latencies(client, image):
-    for _ in range(5):
-        client.reply(image, scene.CAMERA, "costmap")
-    client.clear()
-    _, message, values = client.wait_status("inference", lambda lv, _m, v: lv == 0 and "segment_ms.p99" in v)
+
+    def measured():
+        """What is told is of the last seconds: frames must come."""
+        status = client.status()
+        return (
+            bool(status)
+            and status["inference"][0] == 0
+            and "segment_ms.p99" in status["inference"][2]
+            and {"unknown_share.p50", "tf_age_ms.p50"} <= set(status["costmap"][2])
+        )
+
+    client.until(lambda: client.send_frame(image, scene.CAMERA), measured)
+    _, message, values = client.status()["inference"]
     assert message == "ok"
     assert float(values["segment_ms.p50"]) > 0
-    _, _, node = client.wait_status("node", lambda *_: True)
+    node = client.status()["node"][2]
     assert node["state"] == "active"
     assert node["backend"].startswith("onnxruntime ")
     assert node["bundle"] == "nearest_color"
     assert float(node["memory_mib"]) > 10
-    _, _, costmap = client.wait_status("costmap", lambda *_: True)
+    costmap = client.status()["costmap"][2]
     assert 0.0 < float(costmap["unknown_share.p50"]) < 1.0
-    assert "tf_age_ms.p50" in costmap
 
 
 def test_odometry_that_comes_after_the_image_is_waited_for(client, image):
     client.reply(image, scene.CAMERA, "costmap")
-    stamp = client.now_ns()
-    client.send_odometry(stamp - 5_000_000)
-    client.send_image(image, stamp)
-    # The labels do not wait for the pose.
-    assert client.spin_until(lambda: client.answer("labels", {stamp}) is not None, 5.0)
-    assert client.answer("costmap", {stamp}) is None
-    client.send_odometry(client.now_ns())
-    assert client.spin_until(lambda: client.answer("costmap", {stamp}) is not None, 5.0)
+    waited = []
+
+    def send():
+        stamp = client.now_ns()
+        client.send_odometry(stamp - 5_000_000)
+        client.send_image(image, stamp)
+        # The labels do not wait for the pose.
+        waited.append(client.spin_until(lambda: client.answer("labels", {stamp}) is not None, 2.0))
+        assert client.answer("costmap", {stamp}) is None
+        client.send_odometry(client.now_ns())
+        return stamp
+
+    # A machine that is busy may take longer than the node waits, once.
+    assert client.answered(send)
+    assert any(waited)

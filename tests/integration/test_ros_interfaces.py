@@ -89,12 +89,11 @@ def interfaces() -> None:
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        "ROS_DOMAIN_ID": "104",
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
+def environment() -> Iterator[dict[str, str]]:
+    from tests.helpers.ros_process import own_domain
+
+    with own_domain():
+        yield dict(os.environ)
 
 
 def command(repo_root: Path, role: str, kind: str, topic: str, durability: str) -> list[str]:
@@ -115,7 +114,7 @@ def publishing(
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,7 @@ def receive(
     root: Path, environment: dict[str, str], kind: str, topic: str, durability: str
 ) -> dict[str, Any]:
     arguments = command(root, "receive", kind, topic, durability)
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=150)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result

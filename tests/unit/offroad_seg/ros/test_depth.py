@@ -68,9 +68,9 @@ def test_a_depth_that_comes_later_is_waited_for_but_not_for_ever():
     claim = buffer.claim(5 * MS, 0.0)
     started = time.monotonic()
     assert buffer.wait(claim, 0.05) is None
-    assert 0.04 < time.monotonic() - started < 1.0
+    assert 0.04 < time.monotonic() - started < 60.0
     threading.Timer(0.05, buffer.put, (depth(5 * MS),)).start()
-    assert buffer.wait(claim, 5.0) is not None
+    assert buffer.wait(claim, 60.0) is not None
 
 
 def test_closing_ends_a_wait_and_forgets_all():
@@ -78,8 +78,8 @@ def test_closing_ends_a_wait_and_forgets_all():
     buffer.put(depth(0))
     threading.Timer(0.05, buffer.close).start()
     started = time.monotonic()
-    assert buffer.wait(buffer.claim(9 * MS, 0.0), 30.0) is None
-    assert time.monotonic() - started < 5.0
+    assert buffer.wait(buffer.claim(9 * MS, 0.0), 600.0) is None
+    assert time.monotonic() - started < 60.0
     buffer.open()
     assert buffer.wait(buffer.claim(0, 0.0), 0.0) is None
 

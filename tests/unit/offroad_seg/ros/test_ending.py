@@ -43,7 +43,7 @@ def test_a_signal_ends_the_process_whatever_the_main_thread_does(number, program
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        _, errors = process.communicate(timeout=15)
+        _, errors = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == status
