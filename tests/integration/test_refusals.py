@@ -3,16 +3,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
-import resource
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,8 +17,8 @@ from offroad_seg.compile.compiler import CompileOptions, compile_bundle
 from offroad_seg.engines.trt_plan import check_gpu
 from offroad_seg.errors import BundleError
 from offroad_seg.ontology import load_ontology
-from offroad_seg.scratch import STALE_S
 from tests.helpers.bundles import color_model, edit_manifest, make_color_bundle
+from tests.helpers.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,18 +39,8 @@ def engine(tmp_path: Path, portable: Bundle) -> Bundle:
 
 
 @pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs a command that must be refused; returns what it said."""
-
-    def run(*words: object, status: int = 2) -> str:
-        capsys.readouterr()
-        assert main([str(w) for w in words]) == status
-        said = capsys.readouterr().err
-        assert "error: " in said
-        assert "Traceback" not in said
-        return said
-
-    return run
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    return Refused(capsys)
 
 
 # What is done to a bundle, what is said of it, and what mends it.
@@ -114,7 +98,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str, str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_bundle(portable: Bundle, tmp_path: Path, refused: Callable[..., str], damage: str) -> None:
+def test_damaged_bundle(portable: Bundle, tmp_path: Path, refused: Refused, damage: str) -> None:
     spoil, complaint, mend = DAMAGE[damage]
     spoil(portable.path)
     for words in (["inspect", portable.path], ["compile", portable.path, "--out", tmp_path / "out"]):
@@ -126,7 +110,7 @@ def test_damaged_bundle(portable: Bundle, tmp_path: Path, refused: Callable[...,
 
 @pytest.mark.parametrize("name", ["model.pkl", "model.pt", "best.ckpt"])
 def test_pickle_where_a_bundle_is_expected_is_never_opened(
-    tmp_path: Path, refused: Callable[..., str], name: str
+    tmp_path: Path, refused: Refused, name: str
 ) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -143,7 +127,7 @@ def test_pickle_where_a_bundle_is_expected_is_never_opened(
     assert not (tmp_path / "exploded").exists()
 
 
-def test_truncated_engine_that_hashes_right(engine: Bundle, refused: Callable[..., str]) -> None:
+def test_truncated_engine_that_hashes_right(engine: Bundle, refused: Refused) -> None:
     """Only the run time itself can find this one: the file was whole when it was hashed, or so the manifest says."""
     model = engine.path / "model.onnx"
     os.truncate(model, model.stat().st_size // 2)
@@ -153,13 +137,13 @@ def test_truncated_engine_that_hashes_right(engine: Bundle, refused: Callable[..
     assert "pip install onnxruntime==" in said
 
 
-def test_graph_of_another_size(portable: Bundle, refused: Callable[..., str], tmp_path: Path) -> None:
+def test_graph_of_another_size(portable: Bundle, refused: Refused, tmp_path: Path) -> None:
     (portable.path / "model.onnx").write_bytes(color_model(DESERT, HEIGHT, WIDTH + 2))
     edit_manifest(portable.path, files={"model.onnx": sha256_of(portable.path / "model.onnx")})
     assert "the graph is not what the manifest says" in refused("inspect", portable.path)
 
 
-def test_network_with_more_classes_than_the_ontology(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_network_with_more_classes_than_the_ontology(tmp_path: Path, refused: Refused) -> None:
     mars = load_ontology("ai4mars")
     plain = make_color_bundle(tmp_path / "plain", mars, HEIGHT, WIDTH)
     wide = write_bundle(tmp_path / "wide", plain.manifest, {"model.onnx": color_model(DESERT, HEIGHT, WIDTH)})
@@ -168,7 +152,7 @@ def test_network_with_more_classes_than_the_ontology(tmp_path: Path, refused: Ca
     assert not (tmp_path / "out").exists()
 
 
-def test_engine_of_another_machine(engine: Bundle, portable: Bundle, refused: Callable[..., str]) -> None:
+def test_engine_of_another_machine(engine: Bundle, portable: Bundle, refused: Refused) -> None:
     mend = f"offroad-seg compile {portable.path} --backend onnxruntime --precision fp32 --out {engine.path} --overwrite"
     edit_manifest(
         engine.path, source={"compiled_on": {"machine": "aarch64", "model": "Orin", "features": []}}
@@ -183,7 +167,7 @@ def test_engine_of_another_machine(engine: Bundle, portable: Bundle, refused: Ca
 
 
 def test_command_names_the_portable_bundle_wherever_it_lies(
-    tmp_path: Path, portable: Bundle, refused: Callable[..., str]
+    tmp_path: Path, portable: Bundle, refused: Refused
 ) -> None:
     kept = compile_bundle(
         portable, None, CompileOptions("onnxruntime", cache=tmp_path / "elsewhere" / "cache")
@@ -219,7 +203,7 @@ def test_engine_of_another_gpu(engine: Bundle, portable: Bundle) -> None:
     )
 
 
-def test_checkpoints_of_another_version_or_ontology(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_checkpoints_of_another_version_or_ontology(tmp_path: Path, refused: Refused) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from tests.helpers.checkpoints import write_checkpoint
 
@@ -248,139 +232,3 @@ def test_odd_sizes_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     report = json.loads(capsys.readouterr().out)
     assert (report["input"]["height"], report["input"]["width"]) == (45, 77)
     assert report["here"]["first_ms"] > 0
-
-
-def test_gpu_without_room(
-    portable: Bundle, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At the seam: no GPU here. A run time's own words become what was asked for, and what is free."""
-
-    def build(*_: object) -> None:
-        raise RuntimeError(
-            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.4 GiB"
-        )
-
-    monkeypatch.setattr("offroad_seg.compile.onnxruntime_builder.OnnxRuntimeBuilder.build", build)
-    said = refused("compile", portable.path, "--out", tmp_path / "out", status=1)
-    assert "ran out while building: 2048 MiB were asked for" in said
-    assert "smaller size" in said
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["portable"]
-
-
-def command(*words: object, code: str = "", **more: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own; ``code`` runs before it."""
-    program = f"{code}\nimport sys\nfrom offroad_seg.cli.main import main\nsys.exit(main(sys.argv[1:]))"
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-
-
-def test_file_system_that_is_full(portable: Bundle, tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this container may not mount")
-    with contextlib.suppress(OSError):
-        (small / "ballast").write_bytes(b"x" * (64 << 10))
-    try:
-        child = command("compile", portable.path, "--out", small / "engine", "--no-cache")
-        _, said = child.communicate(timeout=120)
-        assert child.returncode == 1, said
-        assert "no space left: about 1 MiB are needed, 0 MiB are free" in said
-        assert f"where: {small}" in said
-        assert "Traceback" not in said
-        assert [p.name for p in small.iterdir()] == ["ballast"]
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
-
-
-def test_disk_that_fills_while_the_engine_is_written(portable: Bundle, tmp_path: Path) -> None:
-    """The run time's own error is another one; what is told is that nothing more can be written."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
-
-    child = command(
-        "compile",
-        portable.path,
-        "--out",
-        tmp_path / "engine",
-        "--no-cache",
-        preexec_fn=limit,
-    )
-    _, said = child.communicate(timeout=120)
-    assert child.returncode == 1, said
-    assert "no space left" in said
-    assert "ulimit -f" in said
-    assert "Traceback" not in said
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["portable"]
-
-
-# A builder that takes for ever, as TensorRT seems to, and does not ask whether to go on.
-SLOW = """
-import signal, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background has it ignored
-from offroad_seg.compile import watch
-from offroad_seg.compile.onnxruntime_builder import OnnxRuntimeBuilder
-watch.LOG_EVERY_S, watch._GRACE_S = 0.2, 0.2
-watch.Watched.__init__.__kwdefaults__["every_s"] = 0.2
-def build(self, bundle, plan, folder, tools):
-    (folder / "half.plan").write_bytes(b"half")
-    tools.report("tactics 3 of 9")
-    while True:
-        time.sleep(0.05)
-OnnxRuntimeBuilder.build = build
-"""
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_build_leaves_nothing_half_written(portable: Bundle, tmp_path: Path, how: int) -> None:
-    out = tmp_path / "engine"
-    child = command("compile", portable.path, "--out", out, "--cache", tmp_path / "cache", code=SLOW)
-    assert child.stderr is not None
-    said = ""
-    while "tactics 3 of 9" not in said:
-        line = child.stderr.readline()
-        assert line, said
-        said += line
-    child.send_signal(how)
-    rest = child.communicate(timeout=60)[1]
-    assert "Traceback" not in rest
-    assert not out.exists()
-    left = [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
-    if how == signal.SIGINT:
-        assert child.returncode == 130
-        assert "interrupted" in rest
-        assert left == []
-        return
-    # Nobody can tidy up after kill -9: the next one does.
-    assert len(left) == 1
-    old = time.time() - 2 * STALE_S
-    os.utime(left[0], (old, old))
-    assert main(["compile", str(portable.path), "--out", str(out), "--cache", str(tmp_path / "cache")]) == 0
-    assert len([p for p in (tmp_path / "cache").iterdir() if p.is_dir()]) == 1
-    assert not left[0].exists()
-    assert Bundle.load(out)
-
-
-def test_old_engine_survives_a_build_that_fails(
-    engine: Bundle, portable: Bundle, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = {p.name: p.read_bytes() for p in engine.path.iterdir()}
-
-    def build(*_: object) -> None:
-        raise RuntimeError("CUDA out of memory")
-
-    monkeypatch.setattr("offroad_seg.compile.onnxruntime_builder.OnnxRuntimeBuilder.build", build)
-    refused("compile", portable.path, "--out", engine.path, "--overwrite", "--no-cache", status=1)
-    assert {p.name: p.read_bytes() for p in engine.path.iterdir()} == before
-    shutil.rmtree(engine.path)
