@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import rclpy
+from lifecycle_msgs.srv import GetState
 from nav_msgs.msg import Odometry
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -20,7 +21,7 @@ from offroad_seg.ros.played_camera import PlayedCamera
 from offroad_seg.ros.recorder import Answer, Recorder
 from offroad_seg.ros.rules import plain_name
 from offroad_seg.ros.settings import AXES, MOUNT_PREFIX
-from offroad_seg.ros.waits import SETTLE_S
+from offroad_seg.ros.waits import COSTMAP_S, SETTLE_S
 from offroad_seg.transforms import OPTICAL_QUATERNION_XYZW, Transform
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Link:
                 "/tf": make(TFMessage, "tf", many),
                 "/tf_static": make(TFMessage, "tf_static", latched),
             }
+        self._question = self._node.create_client(GetState, "perception/get_state")
         self._pose_is_told = topics.odometry is not None or (has_tf() and "/tf" in source.bag.topics)
 
     def __enter__(self) -> Link:
@@ -112,6 +114,22 @@ class Link:
         deadline = time.monotonic() + seconds
         while (remaining := deadline - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=min(remaining, 0.05))
+
+    def settle(self) -> None:
+        """Receive for a moment, and until the node has answered a question: it takes what was published before."""
+        self.spin_for(SETTLE_S)
+        if self._question.service_is_ready():
+            answer = self._question.call_async(GetState.Request())
+            if not self.spin_until(answer.done, COSTMAP_S):
+                self._question.remove_pending_request(answer)
+
+    def hear_diagnostics(self) -> None:
+        """Receive until the node has told twice how it is; the first may have been on its way already."""
+        told = self.recorder.diagnostics
+        for _ in range(2):
+            before, deadline = told.get("node"), time.monotonic() + COSTMAP_S
+            while told.get("node") is before and time.monotonic() < deadline:
+                self.spin_for(0.05)
 
     def spin_until(self, done: Callable[[], bool], seconds: float) -> bool:
         """Receive until ``done()``; False if it did not come in time.
@@ -148,7 +166,7 @@ class Link:
         self.spin_until(lambda: "node" in self.recorder.diagnostics, 3.0)
         for message in self._source.statics():
             self.copy(message)
-        self.spin_for(SETTLE_S)
+        self.settle()
 
     def tell_time(self, at_ns: int) -> None:
         """Set the node's clock."""

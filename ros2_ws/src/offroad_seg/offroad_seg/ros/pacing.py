@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from offroad_seg.errors import EngineError
 from offroad_seg.replay.frames import BagFrame, Drop
-from offroad_seg.ros.waits import ANSWER_S, COSTMAP_S, MAX_SILENT, SETTLE_S
+from offroad_seg.ros.waits import ANSWER_S, COSTMAP_S, MAX_SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,14 +39,14 @@ def play_in_step(link: Link, items: Items) -> Results:
             continue
         if item.time_ran_back:
             link.tell_time(item.frame.stamp_ns)
-            link.spin_for(SETTLE_S)
+            link.settle()
         wait = link.calibration_changed(item.others)
         for message in item.others:
             link.copy(message)
         link.tell_time(item.frame.stamp_ns)
         wait = link.tell_calibration(item) or wait
         if wait:
-            link.spin_for(SETTLE_S)
+            link.settle()
         answer = link.send(item)
         if not link.spin_until(answer.has_labels, ANSWER_S if silent == 0 else 2.0):
             silent += 1
@@ -126,7 +126,7 @@ def _play(
             link.calibration_changed(item.others)
             for message in item.others:
                 link.copy(message)
-            link.spin_for(SETTLE_S)
+            link.settle()
             start_s = time.monotonic()
         else:
             for message in item.others:
@@ -146,8 +146,9 @@ def _told_calibration(link: Link, item: BagFrame) -> float:
     """Tell a calibration that does not come in the bag before its image; the seconds that it took."""
     if not link.tell_calibration(item):
         return 0.0
-    link.spin_for(SETTLE_S)
-    return SETTLE_S
+    began_s = time.monotonic()
+    link.settle()
+    return time.monotonic() - began_s
 
 
 def _settle(link: Link, waiting: list[tuple[BagFrame, Answer]], put: Callable[[Result], None]) -> None:

@@ -21,7 +21,7 @@ from offroad_seg.errors import InputError
 from offroad_seg.replay.frames import BagFrame, Drop
 from offroad_seg.ros.dds import use_large_image_profile
 from offroad_seg.ros.replay_node import NAMESPACE, ReplayNode, own_domain
-from offroad_seg.ros.waits import ANSWER_S, LEAD_NS, SETTLE_S
+from offroad_seg.ros.waits import ANSWER_S, LEAD_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,7 +87,7 @@ class NodeReplay:
         """What else belongs into ``metrics.json``."""
         node: dict[str, Any] = {}
         if self._link is not None:
-            self._link.spin_for(1.2)  # the next diagnostics, which tell of the last frames
+            self._link.hear_diagnostics()  # which tell of the last frames
             recorder, names = self._link.recorder, self._source.topics.names
             node = {"dropped": recorder.drops(), "reasons": recorder.reasons()}
             if len(names) > 1:
@@ -159,7 +159,7 @@ class NodeReplay:
         self._link.wait_until_connected(time.monotonic() + ANSWER_S)
         # The node's watchdogs see the clock leap from 0 to the bag's time: that shall be over before the first frame.
         self._link.tell_time(first.frame.stamp_ns - LEAD_NS)
-        self._link.spin_for(SETTLE_S)
+        self._link.settle()
         told = self._link.recorder.diagnostics.get("node", {})
         self.engine |= {k: told[k] for k in ("backend", "device", "precision", "providers") if k in told}
         return self._link
