@@ -73,4 +73,4 @@ def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]
     profile = folder / "browser_profile"
     shutil.rmtree(profile, ignore_errors=True)
     command = [chromium(), *_FLAGS, f"--user-data-dir={profile}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)

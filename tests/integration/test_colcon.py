@@ -113,7 +113,7 @@ def test_installed_package_finds_its_files_in_share(workspace: Path, tmp_path: P
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
     )
 
     assert done.returncode == 0, done.stderr
@@ -145,10 +145,10 @@ def test_installed_node_starts_and_ends_cleanly(workspace: Path, tmp_path: Path)
             if "waiting to be configured" in line:
                 break
         process.send_signal(signal.SIGINT)
-        lines.append(process.communicate(timeout=30)[0])
+        lines.append(process.communicate(timeout=120)[0])
     finally:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     assert "waiting to be configured" in "".join(lines)
     assert process.returncode == 0, "".join(lines)
 
@@ -161,11 +161,11 @@ def test_colcon_test_runs_the_packages_own_tests(repo_root: Path, tmp_path: Path
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = subprocess.run(
-        [COLCON, "test-result", "--all"], cwd=workspace, capture_output=True, text=True, timeout=60
+        [COLCON, "test-result", "--all"], cwd=workspace, capture_output=True, text=True, timeout=150
     ).stdout
     found = re.search(r"Summary: (\d+) tests, 0 errors, 0 failures", told)
     assert found, told

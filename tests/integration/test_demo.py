@@ -40,6 +40,6 @@ def test_the_demo_ends_in_a_report(tmp_path):
     assert Bundle.load(out / "bundle").manifest.backend == "onnxruntime"
     assert (out / "bag").is_dir()
 
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert again.returncode == 2
     assert "not empty" in again.stderr

@@ -22,7 +22,7 @@ from sensor_msgs.msg import Image
 from tests.helpers import scene
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import Client
-from tests.helpers.ros_process import NodeProcess
+from tests.helpers.ros_process import PATIENCE_S, NodeProcess
 
 ROS2 = os.environ.get("OFFROAD_SEG_ROS2") or shutil.which("ros2")
 pytestmark = [
@@ -154,12 +154,12 @@ def test_a_replay_ends_with_its_bag(launch, bundle):  # noqa: F811
     """Where ``ros2 bag`` is not installed it ends at once, and so must the node."""
     started = launch("replay.launch.py", f"bundle:={bundle.path}", "bag:=none", "delay:=2.5")
     started.wait_for("configured: bundle")
-    assert started.process.wait(20) == 0
+    assert started.process.wait(PATIENCE_S) == 0
     assert "process has finished cleanly" in started.log.read_text()
 
 
 @pytest.mark.parametrize("argument", ["dds_profile:=/nowhere.xml", "rviz:=maybe"])
 def test_a_wrong_argument_ends_the_launch_and_is_named(launch, argument):
     started = launch("perception.launch.py", argument)
-    assert started.process.wait(30) == 1
+    assert started.process.wait(PATIENCE_S) == 1
     assert f"launch argument {argument}" in started.log.read_text()

@@ -16,6 +16,8 @@ from tests.helpers.bags import cut, write_bag
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.orfd import write_orfd_bag
 
+pytestmark = pytest.mark.parallel
+
 FRAMES, HEIGHT, WIDTH = 12, 90, 160
 
 
@@ -230,7 +232,7 @@ def test_a_bag_of_a_thousand_frames_takes_no_more_memory(place, ontology, tmp_pa
         write_bag(bag, ontology, frames=frames, height=60, width=96, rate_hz=50.0, speed=0.1)
         arguments = ["replay", str(place / "bundle"), str(bag), "--out", str(tmp_path / f"out{frames}")]
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=200
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=280
         )
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout.split("PEAK")[1]) / 1024)

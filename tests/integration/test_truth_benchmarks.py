@@ -12,10 +12,12 @@ import pytest
 
 pytest.importorskip("embreex", reason="embreex is not installed")
 
+pytestmark = pytest.mark.parallel
+
 
 def run(repo_root, *command):
     done = subprocess.run(
-        [sys.executable, *command], cwd=repo_root, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, *command], cwd=repo_root, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

@@ -20,7 +20,7 @@ def generator(repo_root):
 
 def test_table_and_parameter_file_are_those_of_the_code(repo_root):
     command = [sys.executable, "docs/generate_parameters.py", "--check"]
-    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
 
 

@@ -22,7 +22,7 @@ from offroad_seg.scratch import scratch_folder
 with scratch_folder(Path(sys.argv[1]), ".work-") as folder:
     (folder / "half.bin").write_bytes(b"x")
     print(folder, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

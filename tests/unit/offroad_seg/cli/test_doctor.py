@@ -60,7 +60,7 @@ def test_the_command_gives_json_and_status_0(tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-m", "offroad_seg.cli.main", "doctor", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     states = {(c["section"], c["name"]): c for c in told["checks"]}

@@ -21,14 +21,14 @@ COMMANDS = sorted(RUNTIME | TRAINER if find_spec("lightning") else RUNTIME)
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "offroad_seg.cli.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=150)
 
 
 def test_what_is_installed_is_found(tmp_path):
     # Elsewhere than in the repository, whose own metadata would be found too.
     code = "from offroad_seg.cli.main import find_commands; print(*sorted(find_commands()))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=150
     )
     assert done.stdout.split() == COMMANDS, done.stderr
 
@@ -58,7 +58,7 @@ def test_help_is_light():
         "import sys\nfrom offroad_seg.cli.main import build_parser\nbuild_parser().format_help()\n"
         "print(sorted({'torch', 'rclpy', 'lightning', 'onnxruntime', 'trimesh'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=150)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 

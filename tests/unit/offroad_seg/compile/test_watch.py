@@ -85,5 +85,5 @@ def test_ctrl_c_is_heard_at_once(kind: str, said: str) -> None:
     assert child.stdout is not None
     assert child.stdout.readline() == "working\n"
     os.kill(child.pid, signal.SIGINT)
-    out, _ = child.communicate(timeout=60)
+    out, _ = child.communicate(timeout=150)
     assert (child.returncode, out) == (130, f"{said}\n")

@@ -24,7 +24,7 @@ def test_it_works_ahead_by_no_more_than_its_depth():
 
     with Prefetch(make, depth=3) as items:
         first = next(iter(items))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while len(made) < 5 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.1)
@@ -53,4 +53,4 @@ def test_leaving_early_ends_the_thread():
     before = threading.active_count()
     with Prefetch(endless) as items:
         next(iter(items))
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
