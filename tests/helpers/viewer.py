@@ -49,10 +49,10 @@ class Viewer:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
-    def wait(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def wait(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert self.error is None, self.error
@@ -61,7 +61,7 @@ class Viewer:
             )
             time.sleep(0.01)
 
-    def wait_for(self, *topics: str, count: int = 1, timeout_s: float = 20.0) -> None:
+    def wait_for(self, *topics: str, count: int = 1, timeout_s: float = 60.0) -> None:
         """Wait until each topic has brought so many messages."""
         self.wait(lambda: all(len(self.got.get(t, [])) >= count for t in topics), timeout_s)
 

@@ -14,11 +14,12 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from lifecycle_msgs.msg import Transition
 
+from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
 from tests.helpers.bundles import edit_manifest
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import Client, cells
-from tests.helpers.ros_process import NodeProcess, running_node
+from tests.helpers.ros_process import PATIENCE_S, NodeProcess, running_node
 
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
@@ -82,7 +83,9 @@ def test_cycles_leave_nothing_behind(node, client):
         status = process_status(node)
         threads.append(int(status["Threads"]))
         resident.append(int(status["VmRSS"].split()[0]) / 1024)
-    assert threads[-1] == threads[5]
+    # A thread that has just ended may still be counted.
+    fewest = min(threads[5:15])
+    assert client.spin_until(lambda: int(process_status(node)["Threads"]) <= fewest), threads
     # One life that is kept alive holds 2.3 MiB, 220 in all. ONNX Runtime keeps up to some 30, once.
     assert resident[-1] - resident[5] < 40.0, resident
 
@@ -104,8 +107,7 @@ def test_a_refused_bundle_fails_configure_and_the_node_lives(client, bundle, tmp
         assert client.set_parameter("bundle", str(path)).successful
         assert not client.change_state(CONFIGURE)
         assert client.state() == "unconfigured"
-        level, message, _ = client.wait_status("node", lambda _lv, m, _v, r=reason: r in m)
-        assert level == 2
+        _, message, _ = client.wait_status("node", lambda level, m, _v, r=reason: level == 2 and r in m)
         assert "offroad-seg export" in message  # the command that mends it
     assert client.set_parameter("bundle", str(bundle.path)).successful
     assert client.change_state(CONFIGURE)
@@ -132,7 +134,7 @@ def test_every_impossible_transition_is_answered_with_no_and_changes_nothing(cli
     for state, possible in (("unconfigured", CONFIGURE), ("inactive", ACTIVATE), ("active", DEACTIVATE)):
         assert client.state() == state
         for transition in (*IMPOSSIBLE[state], 250):
-            assert not client.change_state(transition, timeout_s=2.0)
+            assert not client.change_state(transition)
             assert client.state() == state
         assert client.change_state(possible)
     assert (
@@ -147,14 +149,21 @@ def test_deactivate_declares_the_costmap_unknown(client, image):
     client.connect()
     grid = client.reply(image, scene.CAMERA, "costmap")
     assert (cells(grid) >= 0).any()
-    client.clear()
+    mapped = stamp_ns(grid.header)
     assert client.change_state(DEACTIVATE)
-    assert client.spin_until(lambda: bool(client.got["costmap"]))
-    assert (cells(client.got["costmap"][-1]) == -1).all()
-    client.send_frame(image, scene.CAMERA)
+
+    def unknown():
+        return [m for m in client.got["costmap"] if (cells(m) == -1).all() and stamp_ns(m.header) > mapped]
+
+    assert client.spin_until(lambda: bool(unknown()))
+    assert client.got["costmap"][-1] is unknown()[-1]
+    stamp = client.send_frame(image, scene.CAMERA)
     client.spin(0.5)
-    assert len(client.got["costmap"]) == 1
-    assert not client.got["labels"]
+    assert client.state() == "inactive"
+    client.wait_status("node", lambda _lv, _m, v: v["state"] == "inactive")
+    assert len(unknown()) == 1
+    assert client.got["costmap"][-1] is unknown()[-1]
+    assert client.answer("labels", {stamp}) is None
 
 
 @pytest.mark.parametrize(
@@ -244,7 +253,7 @@ def test_bad_usage_exits_with_2(domain, tmp_path, arguments, words):  # noqa: F8
     node = NodeProcess(arguments, tmp_path / "log")
     try:
         node.wait_for("mend:")
-        assert node.process.wait(15) == 2
+        assert node.process.wait(PATIENCE_S) == 2
     finally:
         node.end(signal.SIGKILL)
     assert words in (tmp_path / "log").read_text()

@@ -27,14 +27,16 @@ FRAMES = 24
 
 # An engine that takes its time, and counts how often it ran.
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background has it ignored
 from offroad_seg.engines import onnxruntime as m
 from offroad_seg.cli.main import main
 engine = next(v for v in vars(m).values() if isinstance(v, type) and v.__module__ == m.__name__ and hasattr(v, "infer"))
 infer, counts = engine.infer, [0]
 def slow(self, image):
     counts[0] += 1
-    time.sleep(0.05)
+    # The run that is to be broken off waits for that.
+    time.sleep(0.05 if counts[0] < 10 or "--resume" in sys.argv else 2.0)
     return infer(self, image)
 engine.infer = slow
 status = main(sys.argv[1:])
@@ -66,13 +68,13 @@ def start(place, out, *options):
 
 def wait_for_frames(place, out, count):
     spool = partial_folder(place / out) / "engine.spool"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     # Each frame of 60 × 96 takes about the same room.
     while time.monotonic() < deadline:
         if spool.is_file() and spool.stat().st_size > 0 and saved(spool) >= count:
             return
         time.sleep(0.02)
-    raise AssertionError(f"no {count} frames in a minute")
+    raise AssertionError(f"no {count} frames")
 
 
 def saved(spool):
@@ -95,7 +97,7 @@ def test_what_was_broken_off_goes_on_and_ends_the_same(place, stop):
     try:
         wait_for_frames(place, out, 5)
         process.send_signal(stop)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=150)
     finally:
         process.kill()
     assert process.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL)
@@ -107,7 +109,7 @@ def test_what_was_broken_off_goes_on_and_ends_the_same(place, stop):
     assert 5 <= kept < FRAMES
 
     process = start(place, out, "--resume")
-    printed, said = process.communicate(timeout=120)
+    printed, said = process.communicate(timeout=250)
     assert process.returncode == 0, said
     assert f"{kept} frames are known" in said
     # The engine ran for the rest only; once more to warm up.

@@ -48,6 +48,8 @@ def command(*arguments: str, environment=None):
     process = subprocess.Popen(
         [sys.executable, "-m", "offroad_seg.cli.main", *arguments],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})},
+        # A test that runs in the background has it ignored, and so would its child.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         head = ""
@@ -60,7 +62,7 @@ def command(*arguments: str, environment=None):
         if process.poll() is None:
             process.kill()
         process.stderr.close()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_a_bundle_on_a_bag_is_watched_at_the_recording_s_speed(place):
@@ -70,7 +72,7 @@ def test_a_bundle_on_a_bag_is_watched_at_the_recording_s_speed(place):
         assert process.poll() is None, "it did not wait for a viewer"
         with Viewer(url, *PICTURES, "/costmap", "/points", "/tf") as viewer:
             viewer.wait_for(*PICTURES, "/costmap", "/points", "/tf", count=3)
-            assert process.wait(30) == 0
+            assert process.wait(120) == 0
     stamps = [t for t, _ in viewer.got["/labels"]]
     assert stamps == sorted(set(stamps))
     ontology = load_ontology("duality_desert")
@@ -91,7 +93,7 @@ def test_a_bag_in_a_loop_begins_again_until_it_is_interrupted(place):
     with command(*words) as (process, url), Viewer(url, "/labels", "/costmap") as viewer:
         viewer.wait_for("/labels", "/costmap", count=14)
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 130
+        assert process.wait(120) == 130
     stamps = [t for t, _ in viewer.got["/costmap"]]
     assert sum(later < earlier for earlier, later in pairwise(stamps)) >= 1
 
@@ -105,7 +107,7 @@ def test_each_of_two_cameras_has_its_pictures(place):
         Viewer(url, *own) as viewer,
     ):
         viewer.wait_for(*own, count=2)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     assert {viewer.newest(f"/{name}/points").frame_id for name in ("left", "right")} == {
         viewer.newest(f"/{name}/labels").frame_id for name in ("left", "right")
     }
@@ -117,11 +119,11 @@ def test_a_replay_that_is_watched_gives_the_same_results(place):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     bundle, bag = str(place / "bundle"), str(place / "long.mcap")
-    with Viewer(f"ws://127.0.0.1:{port}", *PICTURES, "/costmap", patience_s=60) as viewer:
+    with Viewer(f"ws://127.0.0.1:{port}", *PICTURES, "/costmap", patience_s=200) as viewer:
         done = subprocess.run(
             [sys.executable, "-m", "offroad_seg.cli.main", "replay", bundle, bag, "--out", str(place / "watched"),
              "--view", "--port", str(port)],
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=250,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert f"live view at ws://127.0.0.1:{port}" in done.stderr
@@ -187,11 +189,7 @@ def test_a_running_node_is_watched_and_worked_only_while_somebody_looks(tmp_path
         client.connect()
 
         def drive(condition) -> None:
-            deadline = time.monotonic() + 30
-            while not condition():
-                assert time.monotonic() < deadline
-                client.send_frame(image, scene.CAMERA)
-                client.spin(0.08)
+            client.until(lambda: client.send_frame(image, scene.CAMERA), condition, again_s=0.08)
 
         def listeners() -> list[int]:
             topics = ("/labels", "/overlay", "/points")
@@ -206,12 +204,16 @@ def test_a_running_node_is_watched_and_worked_only_while_somebody_looks(tmp_path
             drive(lambda: np.array_equal(picture(viewer.newest("/labels")), image))
             assert stamp(viewer.newest("/labels")) in range(client.now_ns() - 10**10, client.now_ns())
             assert np.abs(picture(viewer.newest("/image")).astype(int) - image).mean() < 6
-            grid = viewer.newest("/costmap")
-            assert set(client.got["costmap"][-1].data) == set(packed(grid, grid.cell_stride)["cost"])
+
+            def same_costs():
+                grid = viewer.newest("/costmap")
+                return set(client.got["costmap"][-1].data) == set(packed(grid, grid.cell_stride)["cost"])
+
+            drive(same_costs)
             # The camera falls silent: the viewer is told that what it sees is old.
             viewer.wait(
                 lambda: any("labels" in s["message"] and "old" in s["message"] for s in viewer.status)
             )
         drive(lambda: listeners() == [0, 0, 0])
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
+        assert process.wait(120) == 0
