@@ -6,10 +6,18 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# Unit tests that are never run beside others: they speak over DDS, look at the clock or load every core.
+ALONE = tuple(
+    f"tests/unit/offroad_seg/{part}"
+    for part in ("ros/", "bench/", "cli/test_bench.py", "compile/test_watch.py", "replay/test_live.py")
+)
+# Long files whose tests share nothing but what is made for one parameter.
+BY_PARAMETER = {"tests/integration/test_recipes.py", "tests/integration/test_zoo_tensorrt_rtx.py"}
 
 
 def data_folder() -> Path | None:
@@ -25,7 +33,12 @@ def has_gpu() -> bool:
         return False
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        file = item.path.relative_to(ROOT).as_posix()
+        if file.startswith("tests/unit/") and not file.startswith(ALONE):
+            item.add_marker("parallel")
     reasons = {
         "gpu": None if has_gpu() else "no NVIDIA GPU (nvidia-smi does not answer)",
         "ros_distro": None
@@ -37,6 +50,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``pytest -n``, a file's tests stay in one process, for they share its fixtures; long files come first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            return f"{file}[{test.partition('[')[2]}" if file in BY_PARAMETER else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

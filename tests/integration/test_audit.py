@@ -12,6 +12,8 @@ from offroad_seg_train.audit.fix_list import read_fix_list
 from tests.helpers.browser import chromium, run_in_page
 from tests.helpers.planted import copy_frame, plant_everything, write_clean
 
+pytestmark = pytest.mark.parallel
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

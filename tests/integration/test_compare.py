@@ -20,6 +20,8 @@ from tests.helpers.browser import run_in_page
 from tests.helpers.bundles import make_color_bundle
 from tests.unit.offroad_seg.replay.test_compare_stats import check_junit
 
+pytestmark = pytest.mark.parallel
+
 HEIGHT, WIDTH, FRAMES = 60, 96, 60
 
 

@@ -15,6 +15,8 @@ from tests.helpers.bags import write_bag
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.camera_bags import write_two_cameras
 
+pytestmark = pytest.mark.parallel
+
 # What each command ends with where that is not 0: the old engine of this test is the better one.
 EXPECTED = {"per_class.Rocks.iou drop>5% certain": 1, "miou drop>1%": 1}
 

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``offroad-seg replay`` over many bags: in one process, on a real Ray cluster, broken off and gone on with."""
+"""``offroad-seg replay`` over many bags in one process: one page and one table, broken off and gone on with."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-import time
 
-import psutil
 import pytest
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -19,48 +15,16 @@ import pyarrow.parquet as pq
 
 from offroad_seg.cli.main import main
 from offroad_seg.ontology import load_ontology
-from offroad_seg.replay.evaluation import TIME_KEYS
 from tests.helpers.bags import cut, write_bag
 from tests.helpers.browser import run_in_page
-from tests.helpers.bundles import make_color_bundle
+from tests.helpers.fleet import FRAMES, HEIGHT, WIDTH, fleet, lasting, read
 
-HEIGHT, WIDTH = 60, 96
-FRAMES = {"a_run": 60, "b_run": 50, "c_run": 40}
+pytestmark = pytest.mark.parallel
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A bundle, three bags, one that is no bag, and the results of all four from one process."""
-    ontology = load_ontology("duality_desert")
-    folder = tmp_path_factory.mktemp("fleet")
-    make_color_bundle(folder / "bundle", ontology, HEIGHT, WIDTH)
-    for number, (name, frames) in enumerate(FRAMES.items()):
-        write_bag(
-            folder / "bags" / f"{name}.mcap", ontology, frames=frames, rate_hz=10.0, height=HEIGHT, width=WIDTH,
-            noise=40 + 20 * number, speed=0.5 + number,
-        )  # fmt: skip
-    (folder / "bags" / "broken.mcap").write_bytes(b"no bag at all")
-    assert main(fleet(folder, "one")) == 1
-    return folder
-
-
-def fleet(place, out, *options):
-    bags = sorted(str(p) for p in (place / "bags").glob("*.mcap"))
-    return ["replay", str(place / "bundle"), *bags, "--out", str(place / out), *options]
-
-
-def read(folder):
-    return json.loads((folder / "metrics.json").read_text())
-
-
-def lasting(metrics):
-    """Without what differs from run to run."""
-    kept = {k: v for k, v in metrics.items() if k not in TIME_KEYS}
-    if "bags" in kept:
-        kept["bags"] = {
-            n: {k: v for k, v in b.items() if k not in TIME_KEYS} for n, b in kept["bags"].items()
-        }
-    return kept
+def place(fleet_place):
+    return fleet_place
 
 
 def test_one_bag_that_cannot_be_read_is_told_and_the_rest_goes_on(place, capsys):
@@ -237,74 +201,3 @@ def test_no_bag_at_all_is_an_error(place, tmp_path, capsys):
     bags = [str(tmp_path / "x.mcap"), str(tmp_path / "y.mcap")]
     assert main(["replay", str(place / "bundle"), *bags, "--out", str(tmp_path / "out")]) == 1
     assert "not one of the 2 bags" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "127.0.0.1:99999"])
-def test_a_cluster_that_is_none_is_said_at_once(place, tmp_path, capsys, address):
-    pytest.importorskip("ray", reason="Ray is not installed")
-    out = tmp_path / "out"
-    words = ["replay", str(place / "bundle"), str(place / "bags" / "a_run.mcap"), "--out", str(out)]
-    assert main([*words, "--ray-address", address]) == 1
-    text = capsys.readouterr().err
-    assert "no Ray cluster" in text
-    assert address in text
-    assert not out.exists()
-
-
-def busy_workers(driver: psutil.Process) -> list[psutil.Process]:
-    """Worker processes that are at a bag now: Ray names a process after its task."""
-    found = []
-    for process in driver.children(recursive=True):
-        try:
-            if process.cmdline()[0].startswith("ray::do"):
-                found.append(process)
-        except (psutil.Error, IndexError):
-            continue
-    return found
-
-
-def test_workers_give_the_same_numbers_although_one_is_killed(place):
-    """A local cluster of two workers, one of which is killed in the middle of a bag."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    shutil.rmtree(place / "cluster", ignore_errors=True)
-    words = fleet(place, "cluster", "--ray-address", "local", "--workers", "2")
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "offroad_seg.cli.main", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    try:
-        watched = psutil.Process(driver.pid)
-        deadline = time.monotonic() + 120
-        spools = lambda: list((place / "cluster" / "bags").glob(".*.partial/engine.spool"))  # noqa: E731
-        while not (any(p.stat().st_size > 0 for p in spools()) and len(busy_workers(watched)) == 2):
-            assert driver.poll() is None, driver.stdout.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        family = [watched, *watched.children(recursive=True)]
-        killed = busy_workers(watched)[0]
-        killed.kill()
-        places = set()
-        for process in family:
-            try:
-                places |= {
-                    c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN
-                }
-            except psutil.Error:
-                continue
-        said, _ = driver.communicate(timeout=150)
-    finally:
-        driver.kill()
-        driver.wait(10)
-    assert driver.returncode == 1, said
-    assert "broken: no result" in said
-    assert places
-    assert {p.removeprefix("::ffff:") for p in places} <= {"127.0.0.1", "::1"}, (
-        "it can be reached from elsewhere"
-    )
-    assert lasting(read(place / "cluster")) == lasting(read(place / "one"))
-    one, two = (pq.read_table(place / out / "frames.parquet").to_pylist() for out in ("one", "cluster"))
-    assert [{k: v for k, v in r.items() if "latency" not in k} for r in one] == [
-        {k: v for k, v in r.items() if "latency" not in k} for r in two
-    ]
-    _, alive = psutil.wait_procs([p for p in family if p.pid != os.getpid()], timeout=15)
-    assert alive == []

@@ -30,7 +30,7 @@ from tests.conftest import data_folder
 from tests.helpers.planted import scene, write_frame
 from tests.unit.offroad_seg_train.training.test_phases import Interrupt
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.parallel, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TRAINING, VALIDATION = 2, 2
 SIZE = ["data.height=64", "data.width=112"]

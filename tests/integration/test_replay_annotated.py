@@ -16,6 +16,8 @@ from tests.helpers.bags import MOUNT, camera, write_bag
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.camera_bags import write_camera_file
 
+pytestmark = pytest.mark.parallel
+
 FRAMES, HEIGHT, WIDTH = 8, 90, 160
 BAD = 5
 

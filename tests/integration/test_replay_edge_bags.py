@@ -19,6 +19,8 @@ from offroad_seg.replay.resume import partial_folder
 from tests.helpers.bags import START_NS, STORE, write_bag
 from tests.helpers.bundles import make_color_bundle
 
+pytestmark = pytest.mark.parallel
+
 HEIGHT, WIDTH = 60, 96
 
 

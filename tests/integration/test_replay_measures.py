@@ -13,6 +13,8 @@ from offroad_seg.ontology import load_ontology
 from tests.helpers.bags import write_bag
 from tests.helpers.bundles import make_color_bundle
 
+pytestmark = pytest.mark.parallel
+
 FRAMES, HEIGHT, WIDTH = 30, 90, 160
 
 

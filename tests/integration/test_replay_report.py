@@ -11,6 +11,8 @@ from tests.helpers.bags import write_bag
 from tests.helpers.browser import chromium, run_in_page
 from tests.helpers.bundles import make_color_bundle
 
+pytestmark = pytest.mark.parallel
+
 FRAMES = 12
 
 

@@ -12,6 +12,8 @@ from tests.helpers.bags import write_bag
 from tests.helpers.browser import chromium, run_in_page
 from tests.helpers.bundles import make_color_bundle
 
+pytestmark = pytest.mark.parallel
+
 FRAMES, BAD = 14, (4, 5)
 
 

@@ -11,6 +11,8 @@ from offroad_seg.cli.main import main
 from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.datasets import write_duality
 
+pytestmark = pytest.mark.parallel
+
 SMALL = ["data.height=32", "data.width=48", "data.workers=0", "device=cpu", "model.width=8"]
 # DATA is the data folder, MODEL a checkpoint beside it; the results would go to the folder around both, or to one.
 COMMANDS = {

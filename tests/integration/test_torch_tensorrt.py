@@ -16,12 +16,13 @@ from offroad_seg_train.models import ModelConfig  # noqa: E402
 from offroad_seg_train.models.tiny import TinyNet  # noqa: E402
 from tests.helpers.networks import lively  # noqa: E402
 from tests.helpers.portable import make_portable  # noqa: E402
-from tests.helpers.torch_tensorrt import Converter, converter  # noqa: E402, F401
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.tensorrt_rtx
+    from tests.helpers.torch_tensorrt import Converter
+
+pytestmark = [pytest.mark.parallel, pytest.mark.tensorrt_rtx]
 
 HEIGHT, WIDTH, CLASSES = 67, 119, 5
 CONFIG = ModelConfig(name="tiny", backbone_weights="none", width=8)
@@ -43,7 +44,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_plan_has_the_precision_and_the_tensors_that_the_vehicle_reads(
-    converter: Converter,  # noqa: F811
+    converter: Converter,
     program: Path,
     tmp_path: Path,
     precision: str,
@@ -84,7 +85,7 @@ class Turned(DeployedModel):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("planes", [False, True])
 def test_images_of_bytes_or_numbers_by_pixels_or_planes(
-    converter: Converter,  # noqa: F811
+    converter: Converter,
     tmp_path: Path,
     dtype: torch.dtype,
     planes: bool,
@@ -114,7 +115,7 @@ class Unusual(nn.Module):
 
 
 def test_operator_that_cannot_be_converted_is_named(
-    converter: Converter,  # noqa: F811
+    converter: Converter,
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "model.pt2"
@@ -126,7 +127,7 @@ def test_operator_that_cannot_be_converted_is_named(
     assert "--route onnx" in failed["mend"]
 
 
-def test_truncated_program_is_refused(converter: Converter, program: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_truncated_program_is_refused(converter: Converter, program: Path, tmp_path: Path) -> None:
     cut = tmp_path / "model.pt2"
     cut.write_bytes(program.read_bytes()[: program.stat().st_size // 2])
     failed = converter(cut, timing_cache=tmp_path / "cache")
@@ -135,7 +136,7 @@ def test_truncated_program_is_refused(converter: Converter, program: Path, tmp_p
 
 
 def test_interrupting_ends_the_builder_and_leaves_nothing(
-    converter: Converter,  # noqa: F811
+    converter: Converter,
     program: Path,
     tmp_path: Path,
 ) -> None:
@@ -147,7 +148,7 @@ def test_interrupting_ends_the_builder_and_leaves_nothing(
 
 
 def test_builder_makes_a_bundles_plan(
-    converter: Converter,  # noqa: F811
+    converter: Converter,
     tmp_path: Path,
 ) -> None:
     bundle = make_portable(tmp_path / "portable")[1]

@@ -24,17 +24,17 @@ from offroad_seg_train.export.graph import DeployedModel, export_program, onnx_b
 from offroad_seg_train.training.recipe import load_recipe, recipe_names
 from tests.helpers.half import rounding, run
 from tests.helpers.networks import lively
-from tests.helpers.torch_tensorrt import Converter, converter  # noqa: F401
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from offroad_seg_train.models import ModelConfig
+    from tests.helpers.torch_tensorrt import Converter
 
 trt: Any = pytest.importorskip(
     "tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install tensorrt-rtx"
 )
-pytestmark = [pytest.mark.tensorrt_rtx, pytest.mark.slow]
+pytestmark = [pytest.mark.parallel, pytest.mark.tensorrt_rtx, pytest.mark.slow]
 
 CLASSES = 10
 # Small, not square, sides of patches of 14 pixels; no multiple of 32.
@@ -100,9 +100,7 @@ def test_fp16_engine_is_built_and_shows_that_it_is(exported: Exported) -> None:
 
 
 def test_torch_tensorrt_makes_an_fp16_engine_of_the_program(
-    exported: Exported,
-    converter: Converter,  # noqa: F811
-    tmp_path: Path,
+    exported: Exported, converter: Converter, tmp_path: Path
 ) -> None:
     file = tmp_path / "model.pt2"
     file.write_bytes(exported.program)
