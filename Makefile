@@ -43,8 +43,9 @@ types: setup
 interfaces: setup
 	@-$(BIN)/python tests/ros_interfaces/build.py
 
+# pytest-rerunfailures comes with colcon's packages and opens a socket where pytest-xdist is there: no test is tried twice.
 unit: setup interfaces
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -p no:rerunfailures
 
 # The runtime must also live with what a distribution ships (numpy 1.21, OpenCV 4.5: Ubuntu 22.04), installed as on a vehicle:
 # from its own package, without the trainer.
