@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
+# Processes for the tests that may run beside each other: `make test JOBS=2`.
+JOBS ?= 1
 # The first Python that is new enough and really runs; choose another with `make demo PYTHON=/path/to/python`.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
   $$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && command -v $$p && break; done)
@@ -12,7 +14,7 @@ PYTHON310 ?= $(shell for p in python3.10 $(HOME)/.pyenv/versions/3.10*/bin/pytho
 
 help:
 	@echo "make demo     the whole chain on this machine, with a report at the end (DEMO_OUT=$(DEMO_OUT))"
-	@echo "make test     lint, types and every test that can run here"
+	@echo "make test     lint, types and every test that can run here (JOBS=2: two at a time where they may)"
 	@echo "make setup    only .venv    make oldest   the runtime on the oldest versions it supports (Python 3.10)"
 	@echo "make interfaces   the ROS messages that the wheels lack, into .venv (needs g++ and cmake)   make lock   the pins"
 
@@ -44,8 +46,18 @@ interfaces: setup
 	@-$(BIN)/python tests/ros_interfaces/build.py
 
 # pytest-rerunfailures comes with colcon's packages and opens a socket where pytest-xdist is there: no test is tried twice.
+# With several jobs, tests that share no DDS, no clock and no cores run first, each on one thread; then all others, one after the
+# other. Both runs go to their end, and each fails where it finds no test.
 unit: setup interfaces
+ifeq ($(JOBS),1)
 	$(BIN)/python -m pytest -p no:rerunfailures
+else
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:rerunfailures -n $(JOBS) -m parallel; beside=$$?; \
+	$(BIN)/python -m pytest -p no:rerunfailures -m "not parallel"; alone=$$?; \
+	test $$beside = 0 || echo "unit: FAILED among the tests that ran beside each other (see above: pytest ended with $$beside)"; \
+	test $$alone = 0 || echo "unit: FAILED among the tests that ran alone (see above: pytest ended with $$alone)"; \
+	test $$beside$$alone = 00 && echo "unit: passed"
+endif
 
 # The runtime must also live with what a distribution ships (numpy 1.21, OpenCV 4.5: Ubuntu 22.04), installed as on a vehicle:
 # from its own package, without the trainer.
