@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
@@ -14,6 +18,7 @@ from offroad_seg.cli.main import main
 from offroad_seg.ontology import load_ontology
 from tests.helpers.bags import write_bag
 from tests.helpers.bundles import make_color_bundle
+from tests.helpers.ros_process import PATIENCE_S
 
 pytest.importorskip("rclpy", reason="no rclpy here")
 
@@ -37,6 +42,16 @@ def place(ontology, tmp_path_factory):
 def replay(place, bag, out, *options):
     status = main(["replay", str(place / "bundle"), str(place / bag), "--out", str(place / out), *options])
     return status, json.loads((place / out / "metrics.json").read_text()) if status == 0 else {}
+
+
+def wait_until(condition):
+    """Whether it comes true within a time that is enough on a busy machine."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def a_few_times(played):
@@ -163,7 +178,27 @@ def test_a_node_that_refuses_the_bundle_is_an_error_with_its_own_words(place, ca
 
 
 def test_no_node_is_left_behind(both):
-    import psutil
-
     children = [p.cmdline() for p in psutil.Process().children(recursive=True)]
     assert [c for c in children if "node" in c] == []
+
+
+def test_a_killed_replay_takes_its_node_along(place, ontology):
+    write_bag(place / "slow.mcap", ontology, frames=40, height=60, width=80)
+    words = ["replay", place / "bundle", place / "slow.mcap", "--out", place / "killed"]
+    words += ["--via-ros", "--rate", "0.05"]
+    command = [sys.executable, "-m", "offroad_seg.cli.main", *map(str, words)]
+    with (
+        (place / "killed.log").open("w") as log,
+        subprocess.Popen(command, stderr=log, stdout=log) as replaying,
+    ):
+
+        def nodes():
+            """Its children that have become the node."""
+            children = psutil.Process(replaying.pid).children() if replaying.poll() is None else []
+            return [child for child in children if "node" in child.cmdline()]
+
+        assert wait_until(lambda: nodes() or replaying.poll() is not None)
+        assert replaying.poll() is None, (place / "killed.log").read_text()
+        (node,) = nodes()
+        replaying.kill()
+    assert wait_until(lambda: not node.is_running())
