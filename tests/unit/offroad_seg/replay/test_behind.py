@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 
 import pytest
 
 from offroad_seg.replay.behind import Behind
+from offroad_seg.replay.prefetch import Prefetch
 
 
 def test_every_item_is_worked_on_in_order_in_another_thread():
@@ -89,3 +92,17 @@ def test_an_error_outside_leaves_what_waits_and_the_thread():
         raise KeyboardInterrupt
     assert done == [0]
     assert threading.active_count() <= before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
+def test_the_engines_threads_come_first():
+    def niceness():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    own, found = niceness(), []
+    with Behind(lambda _: found.append(niceness())) as behind:
+        behind.put(0)
+    with Prefetch(lambda: iter([niceness()])) as items:
+        found += list(items)
+    assert niceness() == own
+    assert found == [max(own, 10)] * 2

@@ -7,6 +7,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from offroad_seg.replay.behind import give_way
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -55,6 +57,7 @@ class Prefetch(Generic[T]):
             yield item
 
     def _run(self) -> None:
+        give_way()
         try:
             for item in self._start():
                 if not self._put(item):
