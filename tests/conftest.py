@@ -8,7 +8,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# The same examples at every run: a test that fails has been broken by a change. HYPOTHESIS_PROFILE=explore looks for new ones,
+# and what it finds is mended and kept as an @example.
+hypothesis.settings.register_profile("steady", derandomize=True)
+hypothesis.settings.register_profile("explore", print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 ROOT = Path(__file__).resolve().parents[1]
 # Unit tests that are never run beside others: they speak over DDS, look at the clock or load every core.

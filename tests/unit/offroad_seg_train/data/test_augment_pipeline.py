@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offroad_seg.image import Letterbox
@@ -94,6 +94,12 @@ def test_no_configuration_invents_labels_sizes_or_chance(
     assert np.array_equal(labels, again_labels)
 
 
+@example(  # where the black block lies beside the padding
+    chosen={"flip": 1.0, "flip_vertical": 1.0, "scale_min": 0.9375, "scale_max": 1.46875, "cutmix": 0.5},
+    size=(70, 60),
+    seed=240,
+    focused=False,
+)
 @settings(max_examples=150, deadline=None)
 @given(
     chosen=st.fixed_dictionaries({}, optional={**geometry, **mixing, "perspective": st.floats(0, 0.3)}),
@@ -115,8 +121,8 @@ def test_a_picture_that_says_its_labels_still_does(
     flat = cv2.erode(labels, around) == cv2.dilate(labels, around)
     flat[:5] = flat[-5:] = flat[:, :5] = flat[:, -5:] = False  # an edge may lie just outside
     assert (distance.min(-1)[labelled & flat] < 4).all()
-    # What carries no label is black in the scene, or padding, or an edge to one of them.
-    plain = (image == BOX.pad_value).all(-1) | (image == 0).all(-1)
+    # What carries no label is black in the scene, or padding, or an edge to one of them: between the two it is dark grey.
+    plain = (image == image[..., :1]).all(-1) & (image[..., 0] <= BOX.pad_value)
     assert plain[~labelled & flat].all()
 
 
