@@ -29,9 +29,8 @@ def test_node_answers_at_the_rate_that_is_sent(tmp_path: Path, capsys: pytest.Ca
         assert found["sent"] == 10
         return found
 
-    # A machine that is busy with something else may keep the node from a few images in one second, not in each.
-    found = next((f for f in (measured() for _ in range(8)) if f["done"] >= 8), None)
-    assert found is not None
+    found = measured()
+    assert found["done"] >= 8
     assert found["latency_ms"]["p50"] > 0
     assert found["host_memory_mb"] > 20  # of the node's process
 

@@ -127,8 +127,7 @@ def test_the_node_beats_while_it_is_active(client, manager):
         client.spin(1.0)
         return len(manager.heard) / (time.monotonic() - started)
 
-    # A machine that is busy with something else may keep it from some, in one second or another.
-    assert any(rate_hz() >= 0.5 / 0.1 for _ in range(30))
+    assert rate_hz() >= 0.5 / 0.1
     beat = manager.heard[-1]
     assert (beat.id, beat.active) == ("perception", True)
     assert beat.heartbeat_period == pytest.approx(0.1)
