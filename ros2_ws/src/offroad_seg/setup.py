@@ -9,6 +9,7 @@ paths, and for ``--symlink-install`` takes them from its build folder, where ``.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -16,6 +17,8 @@ from setuptools import find_packages, setup
 NAME = "offroad_seg"
 HERE = Path(__file__).resolve().parent  # resolved: `colcon build --symlink-install` runs a link to this file
 SHARE = f"share/{NAME}"
+sys.path.insert(0, str(HERE))
+from native_build import kernels  # noqa: E402 – found by the line above
 
 
 def version() -> str:
@@ -43,7 +46,10 @@ setup(
     description="Off-road semantic perception for ROS 2",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "schema/*.json", "replay/templates/*", "engines/kernels/*"]},
+    package_data={
+        NAME: ["py.typed", "schema/*.json", "replay/templates/*", "engines/kernels/*", "native/*.[ch]"]
+    },
+    ext_modules=[kernels()],
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),

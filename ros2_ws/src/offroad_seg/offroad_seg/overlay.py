@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from offroad_seg.native.pictures import overlay_rows
 from offroad_seg.spread import spread_between
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def overlay_image(image_HWC: U8, labels_HW: U8, ontology: Ontology, out: U8 | No
     spread = spread_between(colors_hwC.shape[:2], image_HWC.shape[:2])
     colors_hWC = spread.across(colors_hwC)
     height, width = image_HWC.shape[:2]
+    if overlay_rows(image_HWC, colors_hWC, spread.rows_H, out):
+        return out
     step = max(1, _BAND_BYTES // (3 * width))
     kept = np.empty((min(step, height), width, 3), np.uint8)
     for top in range(0, height, step):

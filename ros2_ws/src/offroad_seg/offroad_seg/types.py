@@ -107,12 +107,14 @@ class GridObservation:
         evidence_HW: float32, 0–1: how much the observation of a cell is worth; 0 where nothing is known.
         grid: Where the cells lie.
         stamp_ns: The image's stamp.
+        confidence_HW: uint8 0–255: confidence of what was seen of a cell; 0 where nothing is known. None: all is sure.
     """
 
     labels_HW: U8
     evidence_HW: F32
     grid: GridSpec
     stamp_ns: int
+    confidence_HW: U8 | None = None
 
 
 @dataclass(frozen=True)

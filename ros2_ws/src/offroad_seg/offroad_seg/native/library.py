@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the compiled kernels and calls them.
+
+They take plain pointers and free Python's lock while they run. Every array is looked at before its pointer is handed
+over: a kernel trusts what it is told.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+from functools import cache, lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+SWITCH = "OFFROAD_SEG_NATIVE"
+"""Environment variable: 0 leaves the compiled kernels out."""
+OTHER = "OFFROAD_SEG_KERNELS"
+"""Environment variable: the path of a library of one's own making, such as one with a sanitizer in it."""
+
+_FOLDER = Path(__file__).parent
+_STEM = "_kernels"
+_KINDS = {"p": ctypes.c_void_p, "i": ctypes.c_int64, "f": ctypes.c_float, "d": ctypes.c_double}
+
+
+def fingerprint(folder: Path) -> str:
+    """Of the C sources in a folder: the same as ``native_build.py`` writes into the library."""
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*.[ch]")):
+        found.update(path.name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def find() -> tuple[ctypes.CDLL | None, str]:
+    """The library, and what is to be said of it: which file it is, or why there is none."""
+    other = os.environ.get(OTHER)
+    for path in [Path(other)] if other else [_FOLDER / f"{_STEM}{suffix}" for suffix in EXTENSION_SUFFIXES]:
+        if not path.is_file():
+            continue
+        try:
+            library = ctypes.CDLL(str(path))
+            library.offroad_seg_sources.restype = ctypes.c_char_p
+            made_of = library.offroad_seg_sources().decode("ascii")
+        except (OSError, AttributeError, UnicodeDecodeError) as error:
+            return None, f"{path.name} cannot be loaded: {error}"
+        if made_of != fingerprint(_FOLDER):
+            return None, f"{path.name} was made of other sources: install the package again"
+        return library, path.name
+    return None, "not compiled at installation (no C compiler?): numpy does their work, several times slower"
+
+
+def enabled() -> bool:
+    """Whether compiled kernels are there and wanted (``OFFROAD_SEG_NATIVE=0`` says no)."""
+    return os.environ.get(SWITCH, "") != "0" and find()[0] is not None
+
+
+def function(name: str, kinds: str) -> Callable[..., None] | None:
+    """A kernel, or None where numpy must do its work.
+
+    Args:
+        name: Of the C function, which returns nothing.
+        kinds: Its arguments, a letter each: ``p`` pointer, ``i`` int64, ``f`` float, ``d`` double.
+    """
+    return _function(name, kinds) if enabled() else None
+
+
+@cache
+def _function(name: str, kinds: str) -> Callable[..., None]:
+    found: Any = getattr(find()[0], name)
+    found.argtypes = [_KINDS[kind] for kind in kinds]
+    found.restype = None
+    call: Callable[..., None] = found
+    return call
+
+
+def pointer(array: NDArray[Any], dtype: Any, shape: tuple[int, ...] | None = None) -> int:
+    """Where an array's memory begins.
+
+    Args:
+        array: C-contiguous.
+        dtype: What it must be.
+        shape: What it must be; None where another argument says it.
+
+    Raises:
+        ValueError: It is not what the kernel takes it for: a fault of the caller, never of a user's.
+    """
+    if array.dtype != dtype or not array.flags.c_contiguous or (shape is not None and array.shape != shape):
+        raise ValueError(
+            f"a kernel wants {np.dtype(dtype)} {shape or ''}, C-contiguous, and got {array.dtype} {array.shape}"
+        )
+    return int(array.ctypes.data)

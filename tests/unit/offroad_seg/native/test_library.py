@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled kernels: found, refused where they do not fit, and memory-safe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from offroad_seg.native import library
+from offroad_seg.native.library import SWITCH, enabled, find, fingerprint, function, pointer
+
+FOLDER = Path(library.__file__).parent
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """Look for the library anew, and forget what was found."""
+    monkeypatch.delenv(SWITCH, raising=False)
+    find.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    find.cache_clear()
+
+
+def test_kernels_are_there_where_a_compiler_is():
+    """Without them everything works, slower; but an installation that lost them by mistake is found here."""
+    if find()[0] is None and shutil.which("cc") is None:
+        pytest.skip("no C compiler, and so no kernels")
+    assert find()[0] is not None, find()[1]
+    assert find()[1].startswith("_kernels.")
+
+
+def test_the_switch_leaves_them_out(monkeypatch):
+    if find()[0] is None:
+        pytest.skip(find()[1])
+    monkeypatch.setenv(SWITCH, "0")
+    assert not enabled()
+    assert function("overlay_rows", "ppppii") is None
+    monkeypatch.setenv(SWITCH, "1")
+    assert function("overlay_rows", "ppppii") is not None
+
+
+def test_a_library_of_other_sources_is_refused(fresh, tmp_path):
+    """A checkout whose sources changed after the installation: calling the old kernels would write anywhere."""
+    if find()[0] is None:
+        pytest.skip(find()[1])
+    for path in FOLDER.iterdir():
+        if path.suffix in (".c", ".h", ".so"):
+            shutil.copy(path, tmp_path / path.name)
+    fresh.setattr(library, "_FOLDER", tmp_path)
+    find.cache_clear()
+    assert find()[0] is not None
+    with (tmp_path / "common.h").open("a") as file:
+        file.write("/* changed */\n")
+    find.cache_clear()
+    assert find()[0] is None
+    assert "other sources" in find()[1]
+    assert not enabled()
+
+
+def test_a_broken_library_is_said(fresh, tmp_path):
+    from importlib.machinery import EXTENSION_SUFFIXES
+
+    (tmp_path / f"_kernels{EXTENSION_SUFFIXES[0]}").write_bytes(b"\x7fELF and nothing behind")
+    fresh.setattr(library, "_FOLDER", tmp_path)
+    find.cache_clear()
+    assert find()[0] is None
+    assert "cannot be loaded" in find()[1]
+
+
+def test_no_library_is_said(fresh, tmp_path):
+    fresh.setattr(library, "_FOLDER", tmp_path)
+    find.cache_clear()
+    assert find()[0] is None
+    assert "not compiled" in find()[1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((4, 6), np.float64), np.zeros((4, 6), np.float32)[:, ::2], np.zeros((4, 5), np.float32)],
+    ids=["type", "strides", "shape"],
+)
+def test_arrays_are_looked_at(wrong):
+    assert pointer(np.zeros((4, 6), np.float32), np.float32, (4, 6)) > 0
+    with pytest.raises(ValueError, match="a kernel wants float32"):
+        pointer(wrong, np.float32, (4, 6))
+
+
+def test_the_build_writes_the_fingerprint_that_is_asked_for():
+    build = FOLDER.parent.parent / "native_build.py"
+    if not build.is_file():
+        pytest.skip("installed without the build script")
+    found = subprocess.run(
+        [sys.executable, "-c", "import native_build; print(native_build.fingerprint())"],
+        cwd=build.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found.stdout.strip() == fingerprint(FOLDER)
+
+
+@pytest.mark.slow
+def test_kernels_stay_within_their_arrays(tmp_path):
+    """All tests that hold kernels against numpy, with every access watched by the compiler's sanitizers."""
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no gcc")
+    sanitizer = subprocess.run(
+        [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(sanitizer).is_file():
+        pytest.skip("gcc has no address sanitizer here")
+    watched = tmp_path / "watched.so"
+    subprocess.run(
+        [
+            compiler, "-O1", "-g", "-std=c99", "-shared", "-fPIC", "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all", "-ffp-contract=off", f'-DOFFROAD_SEG_SOURCES="{fingerprint(FOLDER)}"',
+            *map(str, sorted(FOLDER.glob("*.c"))), "-lm", "-o", str(watched),
+        ],
+        check=True,
+    )  # fmt: skip
+    # Arrays of numpy's come from malloc, which the sanitizer fences; detecting leaks would find Python's own.
+    surroundings = {
+        **os.environ,
+        "LD_PRELOAD": sanitizer,
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
+        "OFFROAD_SEG_KERNELS": str(watched),
+        "PYTHONMALLOC": "malloc",
+    }
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(Path(__file__).parent),
+         "--deselect", f"{Path(__file__)}", "-k", "twin"],
+        env=surroundings, cwd=Path(__file__).parents[4], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-4000:]
+    assert " passed" in found.stdout
