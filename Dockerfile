@@ -15,7 +15,7 @@ ARG JETSON_IMAGE=nvidia/cuda:13.2.0-runtime-ubuntu24.04
 # Only its package source and key are taken: everything else is installed on NVIDIA's image.
 FROM ros:${ROS_DISTRO}-ros-core AS ros
 
-# --- what both machines have in common, but for the image below it -----------------------------------------------------
+# --- what both machines have in common, but for the image below it ------------------------------------------------------
 FROM ${CUDA_IMAGE} AS desktop_base
 # Of TensorRT only the run time, its parser and Python; the newest of that release that this CUDA has.
 ARG TENSORRT=10.16
@@ -28,11 +28,11 @@ ARG JETSON_TENSORRT=10.16
 COPY docker/install_tensorrt.sh /tmp/
 RUN /tmp/install_tensorrt.sh "${JETSON_TENSORRT}" && rm /tmp/install_tensorrt.sh
 
-# --- build: colcon and what it needs stay here -------------------------------------------------------------------------
+# --- build: colcon, the C compiler and what they need stay here ---------------------------------------------------------
 FROM ros:${ROS_DISTRO}-ros-core AS build
 ARG ROS_DISTRO
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-colcon-common-extensions python3-setuptools \
+    && apt-get install -y --no-install-recommends python3-colcon-common-extensions python3-setuptools gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY config config

@@ -21,11 +21,13 @@ FIND = """
 from pathlib import Path
 import offroad_seg
 from offroad_seg import resources
+from offroad_seg.native.library import find
 from offroad_seg.ontology import load_ontology
 print(Path(offroad_seg.__file__).resolve())
 print(resources.find("config/dds/fastdds_large_images.xml"))
 print(resources.find("launch"))
 print(load_ontology("duality_desert").name)
+print(find()[1])
 """
 
 
@@ -100,7 +102,7 @@ def test_files_beside_the_code_are_installed(repo_root: Path, workspace: Path) -
 
     # Such as the report's templates and py.typed.
     beside = {
-        p.relative_to(package) for p in package.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}
+        p.relative_to(package) for p in package.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc", ".so"}
     }
     assert beside
     assert not [str(path) for path in sorted(beside) if not (installed / path).is_file()]
@@ -117,12 +119,14 @@ def test_installed_package_finds_its_files_in_share(workspace: Path, tmp_path: P
     )
 
     assert done.returncode == 0, done.stderr
-    module, profile, launch, ontology = done.stdout.splitlines()
+    module, profile, launch, ontology, kernels = done.stdout.splitlines()
     install = workspace / "install/offroad_seg"
     assert Path(module).is_relative_to(install / "lib")
     assert Path(profile) == install / "share/offroad_seg/config/dds/fastdds_large_images.xml"
     assert Path(launch) == install / "share/offroad_seg/launch"
     assert ontology == "duality_desert"
+    if shutil.which("cc") is not None:
+        assert kernels.startswith("_kernels."), kernels
 
 
 def test_installed_node_starts_and_ends_cleanly(workspace: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from offroad_seg.cli.doctor_probes import probe
 from offroad_seg.cli.main import find_commands
+from offroad_seg.native.library import find as find_kernels
 
 _INTERFACES = "make interfaces (in the source tree; needs g++ and cmake)"
 OK, MISSING, BROKEN, NOTE = "ok", "missing", "broken", "note"
@@ -90,6 +91,9 @@ def packages() -> list[Check]:
     checks = [
         _package("Runtime", name, distribution, "pip install offroad-seg") for name, distribution in _RUNTIME
     ]
+    found, told = find_kernels()
+    mend = "" if found else "apt install build-essential, and install the package again"
+    checks.append(Check("Runtime", "compiled kernels", OK if found else NOTE, told, mend))
     checks += [_package("Replay", name, name, "pip install 'offroad-seg[replay]'") for name in _REPLAY]
     return checks
 
@@ -112,9 +116,7 @@ def engines() -> list[Check]:
     for name in _TENSORRT:
         found = _version(name)
         if found:
-            checks.append(
-                Check("Engines", name, NOTE, f"{found} is installed; there is no back end for it yet")
-            )
+            checks.append(Check("Engines", name, NOTE, f"{found} is installed; nothing was tried with it"))
     return checks
 
 
