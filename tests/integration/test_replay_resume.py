@@ -78,7 +78,7 @@ def wait_for_frames(place, out, count):
 
 
 def saved(spool):
-    return spool.read_bytes().count(b"OSF1")
+    return spool.read_bytes().count(b"OSF2")
 
 
 def comparable(folder):

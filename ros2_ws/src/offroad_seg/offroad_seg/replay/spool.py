@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import lz4.frame
 import numpy as np
 
 from offroad_seg.engines.base import EngineOutput
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MAGIC = b"OSF1"
+_MAGIC = b"OSF2"
 _HEAD = struct.Struct("<4sIIII")  # magic, index, bytes of the description, bytes of the arrays, CRC of both
 
 
@@ -73,7 +74,8 @@ class Spool:
             "timings_ms": timings_ms,
         }
         description = json.dumps(told).encode()
-        packed = zlib.compress(b"".join(np.ascontiguousarray(a).data for a in arrays), 1)
+        # The engine waits meanwhile: LZ4 takes an eighth of zlib's time, and a fifth more space.
+        packed: bytes = lz4.frame.compress(b"".join(np.ascontiguousarray(a).data for a in arrays))
         check = zlib.crc32(packed, zlib.crc32(description))
         self._stream.seek(self._end)
         self._stream.write(_HEAD.pack(_MAGIC, index, len(description), len(packed), check))
@@ -91,7 +93,9 @@ class Spool:
         self._stream.seek(place)
         _, _, told_size, packed_size, _ = _HEAD.unpack(self._stream.read(_HEAD.size))
         told: dict[str, Any] = json.loads(self._stream.read(told_size))
-        flat: NDArray[np.uint8] = np.frombuffer(zlib.decompress(self._stream.read(packed_size)), np.uint8)
+        flat: NDArray[np.uint8] = np.frombuffer(
+            lz4.frame.decompress(self._stream.read(packed_size)), np.uint8
+        )
         arrays = flat.reshape(-1, *told["shape"])
         mean = np.array(told["mean_confidence"], np.float32)
         ood = arrays[2] if len(arrays) > 2 else None
