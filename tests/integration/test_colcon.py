@@ -102,7 +102,9 @@ def test_files_beside_the_code_are_installed(repo_root: Path, workspace: Path) -
 
     # Such as the report's templates and py.typed.
     beside = {
-        p.relative_to(package) for p in package.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc", ".so"}
+        p.relative_to(package)
+        for p in package.rglob("*")
+        if p.is_file() and p.suffix not in {".py", ".pyc", ".so"}
     }
     assert beside
     assert not [str(path) for path in sorted(beside) if not (installed / path).is_file()]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from offroad_seg.counting import count_bytes
+from offroad_seg.native.counting import count_zones
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -40,15 +41,9 @@ class BoundaryIoU:
         distance = max(1, round(self.ratio * float(np.hypot(height, width))))
         # Unlabelled areas cut both sides alike, so that their edges are no error.
         shown_HW = np.where(truth_HW == UNLABELLED, UNLABELLED, predicted_HW)
-        zone_HW, shown_zone_HW = _inner_edges(truth_HW, distance), _inner_edges(shown_HW, distance)
-        both_HW = zone_HW & shown_zone_HW & (truth_HW == shown_HW)
-        intersection = self._counts(truth_HW, both_HW)
-        self.intersection += intersection
-        self.union += self._counts(truth_HW, zone_HW) + self._counts(shown_HW, shown_zone_HW) - intersection
-
-    def _counts(self, labels_HW: U8, mask_HW: NDArray[np.bool_]) -> I64:
-        """Pixels of each class inside a mask."""
-        return count_bytes(labels_HW, mask_HW.view(np.uint8))[: self.n_classes]
+        of_truth, of_shown, of_both = _zones(truth_HW, shown_HW, distance)[:, : self.n_classes]
+        self.intersection += of_both
+        self.union += of_truth + of_shown - of_both
 
     def add(self, other: BoundaryIoU) -> None:
         """Add the pixels that another one of as many classes has counted."""
@@ -68,14 +63,25 @@ class BoundaryIoU:
         return float(np.mean(found)) if found else None
 
 
-def _inner_edges(labels_HW: U8, distance: int) -> NDArray[np.bool_]:
-    """Pixels within ``distance`` pixels (of 8 neighbours each) of another label, or of the image border.
+def _zones(truth_HW: U8, shown_HW: U8, distance: int) -> I64:
+    """Pixels of each label in the edge zones of the truth, of what is shown, and of both; int64 (3, 256)."""
+    truth, shown = ((labels, *_around(labels, distance)) for labels in (truth_HW, shown_HW))
+    counted = count_zones(truth, shown)
+    if counted is not None:
+        return counted
+    zone_HW, shown_zone_HW = (greatest != least for _, greatest, least in (truth, shown))
+    both_HW = zone_HW & shown_zone_HW & (truth_HW == shown_HW)
+    pairs = ((truth_HW, zone_HW), (shown_HW, shown_zone_HW), (truth_HW, both_HW))
+    return np.stack([count_bytes(labels, mask.view(np.uint8)) for labels, mask in pairs])
 
-    That is each class's inner edge at once: where the least and the greatest label around a pixel differ.
+
+def _around(labels_HW: U8, distance: int) -> tuple[U8, U8]:
+    """The greatest and the least label within ``distance`` pixels (of 8 neighbours each).
+
+    They differ at each class's inner edge, and at the image's border.
     """
     kernel = np.ones((2 * distance + 1, 2 * distance + 1), np.uint8)
     # Beyond the border lies a label that no class has; for the least one it must not count.
     greatest = cv2.dilate(labels_HW, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=UNLABELLED)
     least = cv2.erode(labels_HW, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=UNLABELLED)
-    edges: NDArray[np.bool_] = greatest != least
-    return edges
+    return np.asarray(greatest, np.uint8), np.asarray(least, np.uint8)

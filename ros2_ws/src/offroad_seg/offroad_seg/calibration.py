@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from offroad_seg.counting import count_bytes
+from offroad_seg.native.counting import count_confidence
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -33,14 +34,12 @@ class Calibration:
 
     def update(self, confidence: NDArray[Any], predicted: NDArray[Any], truth: NDArray[Any]) -> None:
         """Add pixels, all of one shape; ``confidence`` is uint8 0–255 or a float 0–1."""
-        known = truth != UNLABELLED
-        right = (predicted == truth) & known
         if confidence.dtype == np.uint8:
             # Of 256 values only their numbers count: many times as fast as pixel by pixel.
-            value, of_each = np.arange(256) / 255.0, count_bytes(confidence, known.view(np.uint8))
-            correct = count_bytes(confidence, right.view(np.uint8)).astype(np.float64)
+            value, (of_each, correct) = np.arange(256) / 255.0, _counts(confidence, predicted, truth)
         else:
-            value, correct = confidence[known].astype(np.float64), right[known].astype(np.float64)
+            known = truth != UNLABELLED
+            value, correct = confidence[known].astype(np.float64), (predicted == truth)[known]
             of_each = np.ones(len(value), np.int64)
         index = np.clip((value * self.bins).astype(np.int64), 0, self.bins - 1)
         self.total += np.bincount(index, weights=of_each, minlength=self.bins)
@@ -75,3 +74,13 @@ class Calibration:
             }
             for i in range(self.bins)
         ]
+
+
+def _counts(confidence: NDArray[np.uint8], predicted: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.int64]:
+    """Labelled pixels of each confidence, and how many of them are right: int64 (2, 256)."""
+    counted = count_confidence(confidence, predicted, truth)
+    if counted is not None:
+        return counted
+    known = truth != UNLABELLED
+    right = (predicted == truth) & known
+    return np.stack([count_bytes(confidence, mask.view(np.uint8)) for mask in (known, right)])

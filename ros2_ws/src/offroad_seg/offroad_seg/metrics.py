@@ -31,6 +31,7 @@ import numpy as np
 from offroad_seg.boundary import BoundaryIoU
 from offroad_seg.calibration import Calibration
 from offroad_seg.counting import count_bytes
+from offroad_seg.native.counting import count_pairs
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -86,12 +87,14 @@ def confusion(predicted: NDArray[Any], truth: NDArray[Any], n_classes: int) -> I
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"prediction has shape {predicted.shape} and truth {truth.shape}")
+    counted = count_pairs(predicted, truth, n_classes)
+    if counted is not None:
+        counts_NN, others = counted
+        _check_truth(others, n_classes)
+        return counts_NN[:n_classes]
     bytes_only = predicted.dtype == truth.dtype == np.uint8
     pixels = count_bytes(truth) if bytes_only else np.bincount(truth.ravel(), minlength=UNLABELLED + 1)
-    pixels[UNLABELLED] = 0
-    if pixels[n_classes:].any():
-        worst = int(np.flatnonzero(pixels)[-1])
-        raise ValueError(f"the truth holds id {worst}, but there are {n_classes} classes")
+    _check_truth(pixels, n_classes)
     # One number for each pair, n_classes standing for "none": at most 255 · 256 + 255, and a byte for 15 classes.
     side = n_classes + 1
     dtype = np.uint8 if bytes_only and side**2 <= UNLABELLED + 1 else np.uint16
@@ -101,6 +104,14 @@ def confusion(predicted: NDArray[Any], truth: NDArray[Any], n_classes: int) -> I
     flat = count_bytes(pairs) if dtype is np.uint8 else np.bincount(pairs.ravel(), minlength=side**2)
     counts: I64 = flat[: side**2].reshape(side, side)[:n_classes].astype(np.int64)
     return counts
+
+
+def _check_truth(pixels: I64, n_classes: int) -> None:
+    """Refuse true ids that are no class, from the number of pixels of each id."""
+    pixels[UNLABELLED] = 0
+    if pixels[n_classes:].any():
+        worst = int(np.flatnonzero(pixels)[-1])
+        raise ValueError(f"the truth holds id {worst}, but there are {n_classes} classes")
 
 
 def metrics_from_confusion(confusion_NN: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
