@@ -14,6 +14,7 @@ import numpy as np
 
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.directions import directions_of
+from offroad_seg.native.views import part_in_view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,30 +33,26 @@ _SPREAD_M = 0.3
 
 
 @dataclass(frozen=True)
-class CellLookup:
-    """The part of the window that can be in view, and its pixels. Arrays have the part's shape (h, w).
+class Placement:
+    """The part of the window that can be in view, and how its cells are placed before the camera.
 
     Attributes:
         rows: First and end row of the part in the window; likewise columns.
-        near: Whether the cell's centre is in range.
-        u: float32 column of the image where the centre is seen; outside of the image where it is not. Likewise v, its
-            row.
-        corner_u: The same of the cells' corners, shape (h + 1, w + 1); likewise corner_v.
-        worth: float32 0–1: see ``worth_of``.
-        distance: float32 metres of the centre from the camera's foot.
-        direction: Number of the centre's direction from there: see ``directions``.
+        base_x: X of the window's corner, metres from the camera's foot; likewise base_y.
+        resolution: Metres a cell.
+        rows_33: float64: (X, Y, 1), metres from the camera's foot, → what the lens makes pixels of.
+        lens: The camera.
+        view: Where it is.
     """
 
     rows: tuple[int, int]
     columns: tuple[int, int]
-    near: Bool
-    u: F32
-    v: F32
-    corner_u: F32
-    corner_v: F32
-    worth: F32
-    distance: F32
-    direction: Index
+    base_x: float
+    base_y: float
+    resolution: float
+    rows_33: NDArray[np.float64]
+    lens: Lens
+    view: GroundView
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -73,8 +70,32 @@ class CellLookup:
         return rows_K
 
 
+@dataclass(frozen=True)
+class CellLookup:
+    """The pixels of a part's cells. Arrays have the part's shape (h, w).
+
+    Attributes:
+        near: Whether the cell's centre is in range.
+        u: float32 column of the image where the centre is seen; outside of the image where it is not. Likewise v, its
+            row.
+        corner_u: The same of the cells' corners, shape (h + 1, w + 1); likewise corner_v.
+        worth: float32 0–1: see ``worth_of``.
+        distance: float32 metres of the centre from the camera's foot.
+        direction: Number of the centre's direction from there: see ``directions``.
+    """
+
+    near: Bool
+    u: F32
+    v: F32
+    corner_u: F32
+    corner_v: F32
+    worth: F32
+    distance: F32
+    direction: Index
+
+
 class CellTable:
-    """Keeps the lookup until lens, window or view change by more than ``TOLERANCE_PX`` pixels.
+    """Keeps placement and lookup until lens, window or view change by more than ``TOLERANCE_PX`` pixels.
 
     Args:
         max_range: Metres from the camera's foot beyond which nothing is looked up.
@@ -82,29 +103,40 @@ class CellTable:
     """
 
     def __init__(self, max_range: float, slope_uncertainty: float) -> None:
-        self._slope_uncertainty = slope_uncertainty
-        self._max_range = max_range
+        self.max_range = max_range
+        self.slope_uncertainty = slope_uncertainty
         self._scratch = Scratch()
         self._lens: Lens | None = None
         self._key: NDArray[np.float64] | None = None
+        self._placement: Placement | None = None
         self._lookup: CellLookup | None = None
         self.rebuilds = 0
-        """How often the table was worked out."""
+        """How often cells were placed anew."""
 
-    def lookup(self, lens: Lens, view: GroundView, grid: GridSpec) -> CellLookup | None:
-        """The table for a view, or None where no cell can be in sight. It lasts until the next call."""
+    def place(self, lens: Lens, view: GroundView, grid: GridSpec) -> Placement | None:
+        """The part of the window in view, or None where no cell can be in sight."""
         # Everything that decides where a cell's centre comes to lie, in metres and as slopes.
-        key = np.concatenate(
-            [
-                view.homography_33.ravel(),
-                [grid.origin_x - view.x, grid.origin_y - view.y, grid.width, grid.height],
-            ]
-        )
+        key = np.empty(13)
+        homography_33 = view.homography_33
+        key[:9] = homography_33.ravel()
+        key[9:] = grid.origin_x - view.x, grid.origin_y - view.y, grid.width, grid.height
         if lens is self._lens and self._key is not None and self._moved_px(key, view, lens) < TOLERANCE_PX:
-            return self._lookup
+            return self._placement
         self._lens, self._key = lens, key
-        self._lookup = self._build(lens, view, grid)
+        self._lookup, self._placement = None, None
+        part = self._part_in_view(lens, view, grid)
+        if part is not None:
+            rows_33 = lens.rows_of(homography_33)
+            corner = (float(key[9]), float(key[10]))
+            self._placement = Placement(*part, *corner, grid.resolution, rows_33, lens, view)
         self.rebuilds += 1
+        return self._placement
+
+    def lookup(self) -> CellLookup:
+        """The pixels of the cells placed last. They are worked out once, and last until others are placed."""
+        if self._lookup is None:
+            assert self._placement is not None
+            self._lookup = self._build(self._placement)
         return self._lookup
 
     def _moved_px(self, key: NDArray[np.float64], view: GroundView, lens: Lens) -> float:
@@ -113,56 +145,63 @@ class CellTable:
         change = np.abs(key - self._key)
         if change[11:].any():
             return float("inf")
-        reach = np.array([self._max_range, self._max_range, 1.0])
+        reach = np.array([self.max_range, self.max_range, 1.0])
         turned = float((change[:9].reshape(3, 3) @ reach).max())
         shifted = float(change[9:11].sum())
         # du = f (dx / z − x dz / z²) with |x / z| up to 2.
         return 3 * lens.focal * (turned + shifted) / (0.5 * -view.drop)
 
-    def _build(self, lens: Lens, view: GroundView, grid: GridSpec) -> CellLookup | None:
-        part = self._part_in_view(lens, view, grid)
-        if part is None:
-            return None
-        (j0, j1), (i0, i1) = part
+    def _build(self, placed: Placement) -> CellLookup:
+        (j0, j1), (i0, i1) = placed.rows, placed.columns
+        lens, view, res = placed.lens, placed.view, placed.resolution
         get = self._scratch.get
-        res = grid.resolution
-        edges_x = (grid.origin_x - view.x) + res * np.arange(i0, i1 + 1, dtype=np.float64)
-        edges_y = (grid.origin_y - view.y) + res * np.arange(j0, j1 + 1, dtype=np.float64)
+        edges_x = placed.base_x + res * np.arange(i0, i1 + 1, dtype=np.float64)
+        edges_y = placed.base_y + res * np.arange(j0, j1 + 1, dtype=np.float64)
         centres_x, centres_y = edges_x[:-1] + 0.5 * res, edges_y[:-1] + 0.5 * res
-        corner_u, corner_v, _ = lens.lattice(view.homography_33, edges_x, edges_y, "_corner")
-        u, v, depth = lens.lattice(view.homography_33, centres_x, centres_y, "_centre")
+        corner_u, corner_v, _ = lens.lattice(placed.rows_33, edges_x, edges_y, "_corner")
+        u, v, depth = lens.lattice(placed.rows_33, centres_x, centres_y, "_centre")
         x_W, y_H = centres_x.astype(np.float32), centres_y.astype(np.float32)
         shape = u.shape
         distance = np.add(y_H[:, None] ** 2, x_W[None, :] ** 2, out=get("distance", shape))
         np.sqrt(distance, out=distance)
-        near = np.less_equal(distance, self._max_range, out=get("near", shape, np.bool_))
-        azimuth = np.arctan2(y_H[:, None], x_W[None, :], out=get("azimuth", shape))
-        direction = directions_of(azimuth, lens.directions_around, get("direction", shape, np.intp))
-        worth = worth_of(depth, distance, lens, view, res, self._slope_uncertainty)
-        return CellLookup((j0, j1), (i0, i1), near, u, v, corner_u, corner_v, worth, distance, direction)
+        near = np.less_equal(distance, self.max_range, out=get("near", shape, np.bool_))
+        direction = directions_of(x_W[None, :], y_H[:, None], lens.directions_around, self._scratch)
+        worth = worth_of(depth, distance, lens, view, res, self.slope_uncertainty)
+        return CellLookup(near, u, v, corner_u, corner_v, worth, distance, direction)
 
     def _part_in_view(
         self, lens: Lens, view: GroundView, grid: GridSpec
     ) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """Rows and columns of the window that the image's border, cast on the ground, encloses."""
         rays = lens.border() @ view.camera_R_grid
-        rows, columns = (0, grid.height), (0, grid.width)
-        if np.isfinite(rays).all():
-            level = np.hypot(rays[:, 0], rays[:, 1])
-            fall = view.slope_x * rays[:, 0] + view.slope_y * rays[:, 1] - rays[:, 2]
-            # Rays that miss the ground within range count up to the range, in their direction.
-            reach = np.minimum(
-                self._max_range, np.where(fall > 1e-6, -view.drop * level / np.maximum(fall, 1e-6), np.inf)
-            )
-            scale = reach / np.maximum(level, 1e-9)
-            x, y = np.append(rays[:, 0] * scale, 0.0), np.append(rays[:, 1] * scale, 0.0)
-            # Between two border rays the range is an arc, which bulges by 1 − cos of half their angle.
-            margin = 2 * grid.resolution + 0.01 * self._max_range
-            columns = _span(x, view.x - grid.origin_x, margin, grid.resolution, grid.width)
-            rows = _span(y, view.y - grid.origin_y, margin, grid.resolution, grid.height)
+        found = part_in_view(rays, view, grid, self.max_range)
+        if found is None:
+            found = _part_in_view(rays, view, grid, self.max_range)
+        rows, columns = found
         if rows[0] >= rows[1] or columns[0] >= columns[1]:
             return None
-        return rows, columns
+        return found
+
+
+def _part_in_view(
+    rays: NDArray[np.float64], view: GroundView, grid: GridSpec, max_range: float
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns that rays along the image's border enclose; as many as there are where one is not known."""
+    rows, columns = (0, grid.height), (0, grid.width)
+    if np.isfinite(rays).all():
+        level = np.hypot(rays[:, 0], rays[:, 1])
+        fall = view.slope_x * rays[:, 0] + view.slope_y * rays[:, 1] - rays[:, 2]
+        # Rays that miss the ground within range count up to the range, in their direction.
+        reach = np.minimum(
+            max_range, np.where(fall > 1e-6, -view.drop * level / np.maximum(fall, 1e-6), np.inf)
+        )
+        scale = reach / np.maximum(level, 1e-9)
+        x, y = np.append(rays[:, 0] * scale, 0.0), np.append(rays[:, 1] * scale, 0.0)
+        # Between two border rays the range is an arc, which bulges by 1 − cos of half their angle.
+        margin = 2 * grid.resolution + 0.01 * max_range
+        columns = _span(x, view.x - grid.origin_x, margin, grid.resolution, grid.width)
+        rows = _span(y, view.y - grid.origin_y, margin, grid.resolution, grid.height)
+    return rows, columns
 
 
 def _span(
@@ -171,6 +210,16 @@ def _span(
     first = int(np.floor((values.min() + shift - margin) / resolution))
     end = int(np.ceil((values.max() + shift + margin) / resolution))
     return min(max(first, 0), cells), min(max(end, 0), cells)
+
+
+def cover_of(lens: Lens, view: GroundView, resolution: float) -> float:
+    """Pixels that a cell covers along the line of sight, times the depth squared: see ``worth_of``."""
+    return lens.focal * -view.drop * resolution
+
+
+def spread_of(view: GroundView, slope_uncertainty: float) -> float:
+    """Spread of a cell's place for each square metre of distance, in units of what halves its worth."""
+    return slope_uncertainty / (-view.drop * _SPREAD_M)
 
 
 def worth_of(
@@ -190,12 +239,11 @@ def worth_of(
         resolution: Metres a cell.
         slope_uncertainty: Radians.
     """
-    height = -view.drop
     worth = np.multiply(depth, depth, out=depth)
-    np.divide(lens.focal * height * resolution, worth, out=worth)
+    np.divide(cover_of(lens, view, resolution), worth, out=worth)
     np.minimum(worth, 1.0, out=worth)
     spread = np.multiply(distance, distance)
-    np.multiply(spread, slope_uncertainty / (height * _SPREAD_M), out=spread)
+    np.multiply(spread, spread_of(view, slope_uncertainty), out=spread)
     np.multiply(spread, spread, out=spread)
     np.add(spread, 1.0, out=spread)
     return np.divide(worth, spread, out=worth)

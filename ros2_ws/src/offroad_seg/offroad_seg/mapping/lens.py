@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offroad_seg.mapping.directions import count_for
+from offroad_seg.mapping.directions import arctan_unit, count_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,20 +44,16 @@ class Lens:
         self.camera = camera
         self._scratch = scratch
         self._max_r2 = float(camera.max_radius) ** 2 if camera.D else math.inf
+        self.focal = math.sqrt(camera.fx * camera.fy)
+        """Mean focal length, pixels."""
+        self.directions_around = count_for(1.0 / self.focal)
+        """How many directions around its foot are told apart: see ``directions``."""
+        self.numbers_14 = _numbers(camera, self._max_r2)
+        """float64: what the compiled kernels are told of the lens (``lens_of`` in native/lens.h)."""
         # Undistorted x/z, y/z of every pixel. Built on first use: the inverse is an iteration.
         self._table_N2: F32 | None = None
         self._border_N3: F32 | None = None
         self._nodes: tuple[NDArray[np.intp], NDArray[np.intp], F32] | None = None
-
-    @property
-    def focal(self) -> float:
-        """Mean focal length, pixels."""
-        return math.sqrt(self.camera.fx * self.camera.fy)
-
-    @property
-    def directions_around(self) -> int:
-        """How many directions around its foot are told apart: see ``directions``."""
-        return count_for(1.0 / self.focal)
 
     def project(self, x: F32, y: F32, z: F32) -> Bool:
         """Points in the optical frame → pixels, in place.
@@ -104,9 +100,19 @@ class Lens:
         np.add(y, camera.cy, out=y)
         return ok
 
+    def rows_of(self, homography_33: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(X, Y, 1), metres on a plane, → what ``lattice`` makes pixels of.
+
+        Without distortion the camera's matrix is one more linear step.
+
+        Args:
+            homography_33: (X, Y, 1) → points in the optical frame.
+        """
+        return homography_33 if self.camera.D else self.camera.K_33 @ homography_33
+
     def lattice(
         self,
-        homography_33: NDArray[np.float64],
+        rows_33: NDArray[np.float64],
         x_W: NDArray[np.float64],
         y_H: NDArray[np.float64],
         key: str,
@@ -114,7 +120,7 @@ class Lens:
         """Where the points of a lattice on a plane are seen, not rounded: what ``cv2.remap`` looks up.
 
         Args:
-            homography_33: (X, Y, 1), metres on the plane, → points in the optical frame.
+            rows_33: See ``rows_of``.
             x_W: X of the columns, metres.
             y_H: Y of the rows.
             key: Whose result it is: kept buffers last until the next call with the same key.
@@ -123,8 +129,6 @@ class Lens:
             float32 (H, W): u and v, pixels, outside the image for points behind the camera or beyond the lens's range;
             and depth along the optical axis, metres, raised to a small positive number: until the next call.
         """
-        # Without distortion the camera's matrix is one more linear step.
-        rows_33 = homography_33 if self.camera.D else self.camera.K_33 @ homography_33
         shape = (y_H.size, x_W.size)
         points = []
         for row, name in zip(rows_33, ("u" + key, "v" + key, "z"), strict=True):
@@ -153,10 +157,17 @@ class Lens:
             out[:, 0] = (u - camera.cx) * (1.0 / camera.fx)
             out[:, 1] = (v - camera.cy) * (1.0 / camera.fy)
             return out
-        if self._table_N2 is None:
-            self._table_N2 = self._build_table()
-        out[:, :2] = np.take(self._table_N2, v * camera.width + u, axis=0)
+        table_N2 = self.table_N2
+        assert table_N2 is not None
+        out[:, :2] = np.take(table_N2, v * camera.width + u, axis=0)
         return out
+
+    @property
+    def table_N2(self) -> F32 | None:
+        """Undistorted x/z and y/z of every pixel, row by row, NaN where there is none; None without distortion."""
+        if self._table_N2 is None and self.camera.D:
+            self._table_N2 = self._build_table()
+        return self._table_N2
 
     def border(self) -> F32:
         """Directions of pixels around the image's border, float32 (N, 3), as ``directions``."""
@@ -237,13 +248,32 @@ class Lens:
         theta = self._scratch.get("lens_theta", x.shape)
         np.sqrt(r, out=r)
         np.maximum(r, 1e-6, out=r)
-        np.arctan(r, out=theta)
+        np.divide(1.0, r, out=scale)
+        np.minimum(scale, r, out=scale)
+        arctan_unit(scale, t, theta)
+        np.greater(r, 1.0, out=test)
+        np.subtract(np.float32(math.pi / 2), theta, out=theta, where=test)
         np.multiply(theta, theta, out=t)
         _polynomial((k4, k3, k2, k1, 1.0), t, scale)
         np.multiply(scale, theta, out=scale)
         np.divide(scale, r, out=scale)
         np.multiply(x, scale, out=x)
         np.multiply(y, scale, out=y)
+
+
+def _numbers(camera: CameraModel, max_r2: float) -> NDArray[np.float64]:
+    """Kind of lens, fx, fy, cx, cy, k1 to k6, p1, p2, largest undistorted radius squared."""
+    k, p = [0.0] * 6, [0.0, 0.0]
+    if not camera.D:
+        kind = 0
+    elif camera.model == "equidistant":
+        kind, k[:4] = 3, camera.D
+    else:
+        k1, k2, *p, k3, k4, k5, k6 = (*camera.D, *([0.0] * (8 - len(camera.D))))
+        k = [k1, k2, k3, k4, k5, k6]
+        kind = 2 if k4 or k5 or k6 else 1
+    numbers = [kind, camera.fx, camera.fy, camera.cx, camera.cy, *k, *p, max_r2]
+    return np.array(numbers, np.float64)
 
 
 def _polynomial(coefficients: tuple[float, ...], x: F32, out: F32) -> None:

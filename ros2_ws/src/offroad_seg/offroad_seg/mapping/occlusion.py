@@ -20,7 +20,9 @@ import numpy as np
 
 from offroad_seg.mapping.bounds import MAX_STANDING_PX
 from offroad_seg.mapping.buffers import Scratch
-from offroad_seg.mapping.directions import directions_of, with_neighbours
+from offroad_seg.mapping.directions import directions_of
+from offroad_seg.native import edges as native
+from offroad_seg.native import views
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,14 +106,28 @@ class EdgeFinder:
             view: Where it is.
             resolution: Metres a cell.
             max_range: Metres from the camera's foot.
+
+        Returns:
+            Arrays that may be kept memory: they last until the next call.
         """
-        v_M, u_M = self._edge_pixels(labels_HW, lens, view, ground_region(lens, view, max_range))
+        region = ground_region(lens, view, max_range)
+        found = native.find_edges(
+            *(labels_HW, confidence_HW, lens, view, region, self._sides_towards_foot(lens, view)),
+            self._standing_256,
+            min_standing_px=self._min_standing_px,
+            most_px=_MAX_EDGE_PIXELS,
+            resolution=resolution,
+            max_range=max_range,
+            scratch=self._scratch,
+        )
+        if found is not None:
+            return Edges(*found)
+        v_M, u_M = self._edge_pixels(labels_HW, lens, view, region)
         directions_M3 = lens.directions(u_M, v_M)
-        ground_M3 = directions_M3 @ view.camera_R_grid.astype(np.float32)
-        x, y = ground_M3[:, 0], ground_M3[:, 1]
+        x, y, z = _turned(directions_M3, view.camera_R_grid.astype(np.float32))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             # The ray s·(x, y, z) meets drop + slope·(s x, s y).
-            depth = view.drop / (ground_M3[:, 2] - view.slope_x * x - view.slope_y * y)
+            depth = view.drop / (z - view.slope_x * x - view.slope_y * y)
             x, y = x * depth, y * depth
             distance = np.sqrt(x * x + y * y)
             near = np.flatnonzero((depth > 0) & (distance <= max_range))
@@ -124,7 +140,7 @@ class EdgeFinder:
             labels_HW, confidence_HW, lens, view, directions_M3[near], u, v
         )
         count = lens.directions_around
-        direction = np.minimum(directions_of(np.arctan2(y, x), count), count - 1)
+        direction = directions_of(x, y, count)
         labels = labels_HW[v, u]
         edges = Edges(x * share, y * share, distance * share, depth, labels, confidence, direction, touches)
         return edges if real.all() else edges.where(real)
@@ -217,6 +233,13 @@ class EdgeFinder:
         return touches, np.maximum(within, confidence_HW[v_M, u_M]), real
 
 
+def _turned(directions_M3: F32, R_33: F32) -> tuple[F32, F32, F32]:
+    """``directions_M3 @ R_33`` of directions with z = 1, in the compiled kernel's order of operations."""
+    x, y = directions_M3[:, 0], directions_M3[:, 1]
+    along_x, along_y, along_z = (x * R_33[0, k] + y * R_33[1, k] + R_33[2, k] for k in range(3))
+    return along_x, along_y, along_z
+
+
 def ground_region(lens: Lens, view: GroundView, max_range: float) -> tuple[int, int, int, int]:
     """First row, end row, first column, end column of what holds all pixels that show ground within range.
 
@@ -224,8 +247,11 @@ def ground_region(lens: Lens, view: GroundView, max_range: float) -> tuple[int, 
     for at coarse nodes, and a node's distance added on each side.
     """
     u, v, directions_NN3 = lens.nodes()
-    ground_NN3 = directions_NN3 @ view.camera_R_grid.astype(np.float32)
-    x, y, z = ground_NN3[..., 0], ground_NN3[..., 1], ground_NN3[..., 2]
+    ground_N3 = directions_NN3.reshape(-1, 3) @ view.camera_R_grid.astype(np.float32)
+    region = views.ground_region(ground_N3, v, u, view, max_range)
+    if region is not None:
+        return region if region[1] else (0, lens.camera.height, 0, lens.camera.width)
+    x, y, z = ground_N3.reshape(directions_NN3.shape).transpose(2, 0, 1)
     with np.errstate(invalid="ignore", over="ignore"):
         fall = view.slope_x * x + view.slope_y * y - z
         # Not "is within range": where a direction is not known (NaN), ground may be.
@@ -236,40 +262,3 @@ def ground_region(lens: Lens, view: GroundView, max_range: float) -> tuple[int, 
     v0, v1 = v[max(0, rows[0] - 1)], v[min(len(v) - 1, rows[-1] + 1)] + 1
     u0, u1 = u[max(0, columns[0] - 1)], u[min(len(u) - 1, columns[-1] + 1)] + 1
     return int(v0), int(v1), int(u0), int(u1)
-
-
-class Shadow:
-    """The nearest standing thing in each direction.
-
-    Args:
-        edges: What stands.
-        count: How many directions there are.
-        slack: Metres behind an edge that still belong to it.
-    """
-
-    def __init__(self, edges: Edges, *, count: int, slack: float) -> None:
-        nearest = np.full(count, np.inf, np.float32)
-        order = np.argsort(-edges.range_N, kind="stable")
-        # Of several values for one direction the last stays: the nearest.
-        nearest[np.take(edges.direction_N, order)] = np.take(edges.range_N, order) + np.float32(slack)
-        around = with_neighbours(nearest)
-        self._nearest: F32 = around.min(axis=0)
-        self._all_nearest: F32 = around.max(axis=0)
-
-    def hides(self, direction: Index, distance: F32) -> NDArray[np.bool_]:
-        """Whether something stands between the camera and each point, in the point's direction or one beside it.
-
-        Args:
-            direction: Numbers of directions.
-            distance: Metres from the camera's foot, of the same shape.
-        """
-        return np.asarray(distance > np.take(self._nearest, direction, mode="clip"))
-
-    def at_its_edge(self, direction: Index, distance: F32) -> NDArray[np.bool_]:
-        """Whether a point is hidden in some but not all of its direction and the two beside it.
-
-        The sides of a trunk lie there: a pixel of them that seems to touch the ground touches it far behind the
-        trunk's foot. What is hidden in all three is another thing, seen over the first.
-        """
-        nearest, all_nearest = np.take(self._nearest, direction), np.take(self._all_nearest, direction)
-        return np.asarray((distance > nearest) & (distance <= all_nearest))

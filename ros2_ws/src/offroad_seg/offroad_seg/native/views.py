@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels for what a camera above a plane can see at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offroad_seg.native.library import function, pointer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offroad_seg.mapping.level import GroundView
+    from offroad_seg.types import GridSpec
+
+    Index = NDArray[np.intp]
+
+
+def part_in_view(
+    rays_N3: NDArray[np.float64], view: GroundView, grid: GridSpec, max_range: float
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Rows and columns of a window that rays along the image's border enclose; None without the kernel.
+
+    Args:
+        rays_N3: float64, in the grid's frame.
+        view: Where the camera is.
+        grid: The window.
+        max_range: Metres from the camera's foot.
+    """
+    kernel = function("plane_part", "piddddddiidp")
+    if kernel is None:
+        return None
+    out = np.empty(4, np.int64)
+    kernel(
+        pointer(rays_N3, np.float64, (len(rays_N3), 3)), len(rays_N3), view.drop, view.slope_x, view.slope_y,
+        view.x - grid.origin_x, view.y - grid.origin_y, grid.resolution, grid.width, grid.height, max_range,
+        pointer(out, np.int64),
+    )  # fmt: skip
+    j0, j1, i0, i1 = out.tolist()
+    return (j0, j1), (i0, i1)
+
+
+def ground_region(
+    ground_N3: NDArray[np.float32], v_R: Index, u_C: Index, view: GroundView, max_range: float
+) -> tuple[int, int, int, int] | None:
+    """First row, end row, first column, end column of an image that show ground in range; None without the kernel.
+
+    Args:
+        ground_N3: float32 directions of the nodes of a lattice over the image, row by row, in the grid's frame.
+        v_R: The lattice's rows in the image.
+        u_C: Its columns.
+        view: Where the camera is.
+        max_range: Metres from the camera's foot.
+
+    Returns:
+        All 0 where no node sees ground.
+    """
+    kernel = function("plane_region", "pppiiddddp")
+    if kernel is None:
+        return None
+    out = np.empty(4, np.int64)
+    kernel(
+        pointer(ground_N3, np.float32, (v_R.size * u_C.size, 3)), pointer(v_R, np.int64), pointer(u_C, np.int64),
+        v_R.size, u_C.size, view.drop, view.slope_x, view.slope_y, max_range, pointer(out, np.int64),
+    )  # fmt: skip
+    v0, v1, u0, u1 = out.tolist()
+    return v0, v1, u0, u1
