@@ -77,7 +77,8 @@ def test_a_lattice_on_the_ground_is_looked_up_where_the_camera_model_sees_it(nam
     camera = CAMERAS[name]
     view = ground_view(camera_mount(0.3, -0.2, 1.3, *mount), None)
     x_W, y_H = np.linspace(-4.0, 9.0, 181), np.linspace(-5.0, 5.0, 153)
-    u, v, depth = Lens(camera, Scratch()).lattice(view.homography_33, x_W, y_H, "")
+    lens = Lens(camera, Scratch())
+    u, v, depth = lens.lattice(lens.rows_of(view.homography_33), x_W, y_H, "")
     ground = np.stack([*np.meshgrid(x_W, y_H), np.ones((153, 181))], axis=-1)
     points = ground.reshape(-1, 3) @ view.homography_33.T
     uv, valid = camera.project(points)
