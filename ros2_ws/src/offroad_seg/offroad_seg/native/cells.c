@@ -5,6 +5,7 @@
 #include "lens.h"
 
 #define NO_PIXEL 254
+#define UNLABELLED 255
 
 /* What plane_cells is told in one vector: native/cells.py names the same places. */
 enum { ROWS = 0, BASE_X = 9, BASE_Y, RESOLUTION, MAX_RANGE, COVER, SPREAD, HEIGHT, CUT, INVERSE_STD };
@@ -82,8 +83,8 @@ INLINE void look_corners(const lens_t *l, const uint8_t *labels, const float *ed
  *
  * The part begins at cell (first_x, first_y) of the window and has w × h cells; out_… point to that cell and have
  * out_step cells a row. near_B is NULL without shadows; fall_B, foot_labels_B and foot_sure_B where no foot is
- * doubtful. Scratch: at_HW and depth_HW of h × w, spans_H4 of h × 4, floats of 10 (w + 1), numbers of 2 (w + 1), bytes
- * of 2 (w + 1). What was not seen is left as it is. */
+ * doubtful. Scratch: at_HW and depth_HW of h × w, spans_H4 of h × 4, floats of 11 (w + 1), numbers of 2 (w + 1), bytes
+ * of 7 (w + 1). What lies out of view is left as it is. */
 KERNEL void plane_cells(const uint8_t *restrict labels, const uint8_t *restrict confidence, int64_t image_height,
                         int64_t image_width, const double *restrict lens, const double *restrict n, int64_t first_x,
                         int64_t first_y, int64_t w, int64_t h, const uint8_t *restrict ground_256,
@@ -102,9 +103,13 @@ KERNEL void plane_cells(const uint8_t *restrict labels, const uint8_t *restrict 
     const float per_turn = (float)((double)count / (2 * 3.141592653589793));
     const float share_unit = (float)(1.0 / 1275.0), sure_unit = (float)(1.0 / 255.0);
     const int64_t step = w + 1;
-    float *edge_3W = floats, *centre_3W = floats + 3 * step, *x_W = floats + 6 * step;
-    float *distance_W = floats + 7 * step, *worth_W = floats + 8 * step, *sink_W = floats + 9 * step;
-    int32_t *direction_W = numbers, *pixel_W = numbers + step;
+    float *edge_3W = floats, *centre_3W = floats + 3 * step, *restrict x_W = floats + 6 * step;
+    float *restrict distance_W = floats + 7 * step, *restrict worth_W = floats + 8 * step, *sink_W = floats + 9 * step;
+    float *restrict limit_W = floats + 10 * step;
+    int32_t *restrict direction_W = numbers, *restrict pixel_W = numbers + step;
+    uint8_t *restrict label_W = bytes + 2 * step, *restrict sure_W = bytes + 3 * step, *restrict share_W = bytes + 4 * step;
+    uint8_t *restrict ground_W = bytes + 5 * step, *restrict seen_W = bytes + 6 * step;
+    const uint8_t min_sure = (uint8_t)min_confidence;
 
     for (int64_t i = 0; i <= w; i++) {
         double x = n[BASE_X] + res * (double)(first_x + i), middle = x + 0.5 * res;
@@ -164,32 +169,46 @@ KERNEL void plane_cells(const uint8_t *restrict labels, const uint8_t *restrict 
             look_corners(&l, labels, edge_3W, step, n, n[BASE_Y] + res * (double)(first_y + j + 1), right, bottom, first,
                          end + 1, pixel_W, sink_W, above);
             for (int64_t i = a; i < b; i++) {
-                int seen = at[i] >= 0;
-                int32_t pixel = seen ? at[i] : 0;
-                uint8_t label = labels[pixel], sure = confidence[pixel];
-                seen &= (ground_256[label] != 0) & (distance_W[i] <= max_range) & (sure >= min_confidence);
-                if (near_B)
-                    seen &= !(distance_W[i] > near_B[direction_W[i]]);
-                int share = 1 + (label == below[i]) + (label == below[i + 1]) + (label == above[i]) + (label == above[i + 1]);
-                if (seen) {
-                    to_label[i] = label;
-                    to_sure[i] = sure;
-                    to_evidence[i] = (float)(share * sure) * share_unit * worth_W[i];
-                }
+                int32_t pixel = at[i] < 0 ? 0 : at[i];
+                label_W[i] = labels[pixel];
+                sure_W[i] = confidence[pixel];
+                ground_W[i] = ground_256[labels[pixel]];
             }
+            for (int64_t i = a; i < b; i++)
+                share_W[i] = (uint8_t)(1 + (label_W[i] == below[i]) + (label_W[i] == below[i + 1]) +
+                                       (label_W[i] == above[i]) + (label_W[i] == above[i + 1]));
+            for (int64_t i = a; i < b; i++)
+                limit_W[i] = max_range;
+            if (near_B)
+                for (int64_t i = a; i < b; i++)
+                    limit_W[i] = least(near_B[direction_W[i]], max_range);
+            for (int64_t i = a; i < b; i++)
+                seen_W[i] = (at[i] >= 0) & (distance_W[i] <= limit_W[i]);
+            for (int64_t i = a; i < b; i++) {
+                uint8_t seen = (uint8_t)(seen_W[i] & (ground_W[i] != 0) & (sure_W[i] >= min_sure));
+                to_label[i] = seen ? label_W[i] : UNLABELLED;
+                to_sure[i] = seen ? sure_W[i] : 0;
+                share_W[i] = seen ? share_W[i] : 0;
+            }
+            for (int64_t i = a; i < b; i++)
+                to_evidence[i] = (float)(share_W[i] * sure_W[i]) * share_unit * worth_W[i];
         }
         corners_known = a < b;
-        if (fall_B)
-            for (int64_t i = span[0]; i < span[1]; i++) {
-                float unlike = height / distance_W[i] - fall_B[direction_W[i]];
-                if (fabsf(unlike) <= cut && distance_W[i] <= max_range) {
-                    int32_t direction = direction_W[i];
-                    float q = unlike * inverse_std;
-                    q = q * q * -0.5f;
-                    to_label[i] = foot_labels_B[direction];
-                    to_sure[i] = foot_sure_B[direction];
-                    to_evidence[i] = falling(q) * worth_W[i] * ((float)foot_sure_B[direction] * sure_unit);
-                }
-            }
+        if (!fall_B)
+            continue;
+        for (int64_t i = span[0]; i < span[1]; i++) {
+            float unlike = height / distance_W[i] - fall_B[direction_W[i]];
+            limit_W[i] = unlike * inverse_std;
+            seen_W[i] = (fabsf(unlike) <= cut) & (distance_W[i] <= max_range);
+        }
+        for (int64_t i = span[0]; i < span[1]; i++) {
+            if (!seen_W[i])
+                continue;
+            const int32_t direction = direction_W[i];
+            const uint8_t sure = foot_sure_B[direction];
+            to_label[i] = foot_labels_B[direction];
+            to_sure[i] = sure;
+            to_evidence[i] = falling(limit_W[i] * limit_W[i] * -0.5f) * worth_W[i] * ((float)sure * sure_unit);
+        }
     }
 }

@@ -84,8 +84,8 @@ def find_edges(
         min_standing_px, most_px, pointer(lens.numbers_14, np.float64, (14,)),
         0 if table_N2 is None else pointer(table_N2, np.float32, (height * width, 2)),
         pointer(numbers_15, np.float64), lens.directions_around,
-        pointer(get("kernel_rows", (5, u1 - u0 + 2), np.uint8), np.uint8),
-        pointer(get("kernel_pixels", (most_px,), np.int32), np.int32),
+        pointer(get("kernel_rows", (5, u1 - u0 + 10), np.uint8), np.uint8),
+        pointer(get("kernel_pixels", (2, most_px), np.int32), np.int32),
         *(pointer(array, dtype) for array, (_, dtype) in zip(out, _EDGES, strict=True)),
         pointer(found, np.int64),
     )  # fmt: skip

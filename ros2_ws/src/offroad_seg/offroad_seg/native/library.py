@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -83,6 +84,12 @@ def _function(name: str, kinds: str) -> Callable[..., None]:
     return call
 
 
+# Asking an array for its address takes longer than many a kernel does. Arrays that are kept from frame to frame are known
+# by what they are; nothing here ever resizes one in place.
+_addresses: dict[int, tuple[ref[NDArray[Any]], int]] = {}
+_MOST_ADDRESSES = 1024
+
+
 def pointer(array: NDArray[Any], dtype: Any, shape: tuple[int, ...] | None = None) -> int:
     """Where an array's memory begins.
 
@@ -98,4 +105,11 @@ def pointer(array: NDArray[Any], dtype: Any, shape: tuple[int, ...] | None = Non
         raise ValueError(
             f"a kernel wants {np.dtype(dtype)} {shape or ''}, C-contiguous, and got {array.dtype} {array.shape}"
         )
-    return int(array.ctypes.data)
+    known = _addresses.get(id(array))
+    if known is not None and known[0]() is array:
+        return known[1]
+    address = int(array.ctypes.data)
+    if len(_addresses) >= _MOST_ADDRESSES:
+        _addresses.clear()
+    _addresses[id(array)] = (ref(array), address)
+    return address
