@@ -7,6 +7,7 @@ neighbours), which say how much of the cell was really seen as that class.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ class CellTable:
         self.slope_uncertainty = slope_uncertainty
         self._scratch = Scratch()
         self._lens: Lens | None = None
-        self._key: NDArray[np.float64] | None = None
+        self._key: tuple[float, ...] | None = None
         self._placement: Placement | None = None
         self._lookup: CellLookup | None = None
         self.rebuilds = 0
@@ -116,10 +117,9 @@ class CellTable:
     def place(self, lens: Lens, view: GroundView, grid: GridSpec) -> Placement | None:
         """The part of the window in view, or None where no cell can be in sight."""
         # Everything that decides where a cell's centre comes to lie, in metres and as slopes.
-        key = np.empty(13)
         homography_33 = view.homography_33
-        key[:9] = homography_33.ravel()
-        key[9:] = grid.origin_x - view.x, grid.origin_y - view.y, grid.width, grid.height
+        corner = (grid.origin_x - view.x, grid.origin_y - view.y)
+        key = (*homography_33.ravel().tolist(), *corner, grid.width, grid.height)
         if lens is self._lens and self._key is not None and self._moved_px(key, view, lens) < TOLERANCE_PX:
             return self._placement
         self._lens, self._key = lens, key
@@ -127,7 +127,6 @@ class CellTable:
         part = self._part_in_view(lens, view, grid)
         if part is not None:
             rows_33 = lens.rows_of(homography_33)
-            corner = (float(key[9]), float(key[10]))
             self._placement = Placement(*part, *corner, grid.resolution, rows_33, lens, view)
         self.rebuilds += 1
         return self._placement
@@ -139,15 +138,14 @@ class CellTable:
             self._lookup = self._build(self._placement)
         return self._lookup
 
-    def _moved_px(self, key: NDArray[np.float64], view: GroundView, lens: Lens) -> float:
+    def _moved_px(self, key: tuple[float, ...], view: GroundView, lens: Lens) -> float:
         """Upper bound of a pixel's shift, for points no nearer along the optical axis than half the height."""
         assert self._key is not None
-        change = np.abs(key - self._key)
-        if change[11:].any():
-            return float("inf")
-        reach = np.array([self.max_range, self.max_range, 1.0])
-        turned = float((change[:9].reshape(3, 3) @ reach).max())
-        shifted = float(change[9:11].sum())
+        if key[11:] != self._key[11:]:
+            return math.inf
+        change = [abs(now - then) for now, then in zip(key[:11], self._key[:11], strict=True)]
+        turned = max((change[k] + change[k + 1]) * self.max_range + change[k + 2] for k in (0, 3, 6))
+        shifted = change[9] + change[10]
         # du = f (dx / z − x dz / z²) with |x / z| up to 2.
         return 3 * lens.focal * (turned + shifted) / (0.5 * -view.drop)
 
@@ -173,10 +171,10 @@ class CellTable:
         self, lens: Lens, view: GroundView, grid: GridSpec
     ) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """Rows and columns of the window that the image's border, cast on the ground, encloses."""
-        rays = lens.border() @ view.camera_R_grid
-        found = part_in_view(rays, view, grid, self.max_range)
+        border_N2 = lens.border()
+        found = part_in_view(border_N2, view, grid, self.max_range)
         if found is None:
-            found = _part_in_view(rays, view, grid, self.max_range)
+            found = _part_in_view(border_N2, view, grid, self.max_range)
         rows, columns = found
         if rows[0] >= rows[1] or columns[0] >= columns[1]:
             return None
@@ -184,19 +182,21 @@ class CellTable:
 
 
 def _part_in_view(
-    rays: NDArray[np.float64], view: GroundView, grid: GridSpec, max_range: float
+    rays_N2: NDArray[np.float64], view: GroundView, grid: GridSpec, max_range: float
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Rows and columns that rays along the image's border enclose; as many as there are where one is not known."""
     rows, columns = (0, grid.height), (0, grid.width)
-    if np.isfinite(rays).all():
-        level = np.hypot(rays[:, 0], rays[:, 1])
-        fall = view.slope_x * rays[:, 0] + view.slope_y * rays[:, 1] - rays[:, 2]
+    if np.isfinite(rays_N2).all():
+        R = view.camera_R_grid
+        ray_x, ray_y, ray_z = (rays_N2[:, 0] * R[0, k] + rays_N2[:, 1] * R[1, k] + R[2, k] for k in range(3))
+        level = np.hypot(ray_x, ray_y)
+        fall = view.slope_x * ray_x + view.slope_y * ray_y - ray_z
         # Rays that miss the ground within range count up to the range, in their direction.
         reach = np.minimum(
             max_range, np.where(fall > 1e-6, -view.drop * level / np.maximum(fall, 1e-6), np.inf)
         )
         scale = reach / np.maximum(level, 1e-9)
-        x, y = np.append(rays[:, 0] * scale, 0.0), np.append(rays[:, 1] * scale, 0.0)
+        x, y = np.append(ray_x * scale, 0.0), np.append(ray_y * scale, 0.0)
         # Between two border rays the range is an arc, which bulges by 1 − cos of half their angle.
         margin = 2 * grid.resolution + 0.01 * max_range
         columns = _span(x, view.x - grid.origin_x, margin, grid.resolution, grid.width)

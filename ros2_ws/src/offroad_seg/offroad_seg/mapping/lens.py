@@ -52,7 +52,7 @@ class Lens:
         """float64: what the compiled kernels are told of the lens (``lens_of`` in native/lens.h)."""
         # Undistorted x/z, y/z of every pixel. Built on first use: the inverse is an iteration.
         self._table_N2: F32 | None = None
-        self._border_N3: F32 | None = None
+        self._border_N2: NDArray[np.float64] | None = None
         self._nodes: tuple[NDArray[np.intp], NDArray[np.intp], F32] | None = None
 
     def project(self, x: F32, y: F32, z: F32) -> Bool:
@@ -169,16 +169,16 @@ class Lens:
             self._table_N2 = self._build_table()
         return self._table_N2
 
-    def border(self) -> F32:
-        """Directions of pixels around the image's border, float32 (N, 3), as ``directions``."""
-        if self._border_N3 is None:
+    def border(self) -> NDArray[np.float64]:
+        """Directions of pixels around the image's border, float64 (N, 2): x / z and y / z; NaN where there is none."""
+        if self._border_N2 is None:
             right, bottom = self.camera.width - 1, self.camera.height - 1
             along = np.linspace(0, right, _BORDER_RAYS).astype(np.intp)
             down = np.linspace(0, bottom, _BORDER_RAYS).astype(np.intp)
             u = np.concatenate([along, along, np.zeros_like(down), np.full_like(down, right)])
             v = np.concatenate([np.zeros_like(along), np.full_like(along, bottom), down, down])
-            self._border_N3 = self.directions(u, v)
-        return self._border_N3
+            self._border_N2 = self.directions(u, v)[:, :2].astype(np.float64)
+        return self._border_N2
 
     def nodes(self) -> tuple[NDArray[np.intp], NDArray[np.intp], F32]:
         """Columns and rows of a coarse lattice over the image, and its directions, (rows, columns, 3) as there."""

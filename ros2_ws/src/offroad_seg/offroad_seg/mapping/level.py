@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,14 @@ class GroundView:
     drop: float
     slope_x: float
     slope_y: float
+
+    @cached_property
+    def numbers_12(self) -> F64:
+        """The turn, row by row, drop, slope_x and slope_y: what the compiled kernels are told."""
+        numbers = np.empty(12)
+        numbers[:9] = self.camera_R_grid.ravel()
+        numbers[9:] = self.drop, self.slope_x, self.slope_y
+        return numbers
 
     @property
     def homography_33(self) -> F64:
@@ -98,7 +107,7 @@ def ground_view(
             "of base_link above the ground",
         )
     return GroundView(
-        camera_R_grid=(pose.rotation_33 @ base_T_camera.rotation_33).T,
+        camera_R_grid=np.ascontiguousarray((pose.rotation_33 @ base_T_camera.rotation_33).T),
         x=float(camera_3[0]),
         y=float(camera_3[1]),
         base_x=float(base_3[0]),

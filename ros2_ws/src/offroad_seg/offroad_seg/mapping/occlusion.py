@@ -233,9 +233,9 @@ class EdgeFinder:
         return touches, np.maximum(within, confidence_HW[v_M, u_M]), real
 
 
-def _turned(directions_M3: F32, R_33: F32) -> tuple[F32, F32, F32]:
-    """``directions_M3 @ R_33`` of directions with z = 1, in the compiled kernel's order of operations."""
-    x, y = directions_M3[:, 0], directions_M3[:, 1]
+def _turned(directions: F32, R_33: F32) -> tuple[F32, F32, F32]:
+    """``directions @ R_33``, (…, 3) with z = 1, in the compiled kernels' order of operations."""
+    x, y = directions[..., 0], directions[..., 1]
     along_x, along_y, along_z = (x * R_33[0, k] + y * R_33[1, k] + R_33[2, k] for k in range(3))
     return along_x, along_y, along_z
 
@@ -247,11 +247,10 @@ def ground_region(lens: Lens, view: GroundView, max_range: float) -> tuple[int, 
     for at coarse nodes, and a node's distance added on each side.
     """
     u, v, directions_NN3 = lens.nodes()
-    ground_N3 = directions_NN3.reshape(-1, 3) @ view.camera_R_grid.astype(np.float32)
-    region = views.ground_region(ground_N3, v, u, view, max_range)
+    region = views.ground_region(directions_NN3, v, u, view, max_range)
     if region is not None:
         return region if region[1] else (0, lens.camera.height, 0, lens.camera.width)
-    x, y, z = ground_N3.reshape(directions_NN3.shape).transpose(2, 0, 1)
+    x, y, z = _turned(directions_NN3, view.camera_R_grid.astype(np.float32))
     with np.errstate(invalid="ignore", over="ignore"):
         fall = view.slope_x * x + view.slope_y * y - z
         # Not "is within range": where a direction is not known (NaN), ground may be.

@@ -5,7 +5,7 @@
 #include "lens.h"
 
 #define NO_PIXEL 254
-#define UNLABELLED 255
+#define BYTES 32 /* of a vector */
 
 /* What plane_cells is told in one vector: native/cells.py names the same places. */
 enum { ROWS = 0, BASE_X = 9, BASE_Y, RESOLUTION, MAX_RANGE, COVER, SPREAD, HEIGHT, CUT, INVERSE_STD };
@@ -62,6 +62,35 @@ INLINE float falling(float q)
     return p * q + 0.9999999403953552f;
 }
 
+typedef uint8_t bytes_t __attribute__((vector_size(BYTES)));
+#define LOAD(to, from)                                                                                                 \
+    bytes_t to;                                                                                                        \
+    memcpy(&to, from, BYTES)
+
+/* Of BYTES cells: what is not seen gets label 255 and no confidence; how many of the five looks see the same. Comparing
+ * gives 255 for true. */
+INLINE void decide(uint8_t *label, uint8_t *sure, uint8_t *share, const uint8_t *ground, const uint8_t *seen,
+                   const uint8_t *below, const uint8_t *above, uint8_t min_sure)
+{
+    LOAD(own, label);
+    LOAD(trust, sure);
+    LOAD(good, ground);
+    LOAD(in_sight, seen);
+    LOAD(below_left, below);
+    LOAD(below_right, below + 1);
+    LOAD(above_left, above);
+    LOAD(above_right, above + 1);
+    bytes_t keep = (bytes_t)(in_sight != 0) & (bytes_t)(good != 0) & (bytes_t)(trust >= min_sure);
+    bytes_t same = 1 - ((bytes_t)(own == below_left) + (bytes_t)(own == below_right) + (bytes_t)(own == above_left) +
+                        (bytes_t)(own == above_right));
+    own |= ~keep;
+    trust &= keep;
+    same &= keep;
+    memcpy(label, &own, BYTES);
+    memcpy(sure, &trust, BYTES);
+    memcpy(share, &same, BYTES);
+}
+
 /* A column of the part, or its end: bounds before the conversion. */
 INLINE int64_t column(double x, int64_t w)
 {
@@ -84,7 +113,7 @@ INLINE void look_corners(const lens_t *l, const uint8_t *labels, const float *ed
  * The part begins at cell (first_x, first_y) of the window and has w × h cells; out_… point to that cell and have
  * out_step cells a row. near_B is NULL without shadows; fall_B, foot_labels_B and foot_sure_B where no foot is
  * doubtful. Scratch: at_HW and depth_HW of h × w, spans_H4 of h × 4, floats of 11 (w + 1), numbers of 2 (w + 1), bytes
- * of 7 (w + 1). What lies out of view is left as it is. */
+ * of 7 (w + 33). What lies out of view is left as it is. */
 KERNEL void plane_cells(const uint8_t *restrict labels, const uint8_t *restrict confidence, int64_t image_height,
                         int64_t image_width, const double *restrict lens, const double *restrict n, int64_t first_x,
                         int64_t first_y, int64_t w, int64_t h, const uint8_t *restrict ground_256,
@@ -107,8 +136,9 @@ KERNEL void plane_cells(const uint8_t *restrict labels, const uint8_t *restrict 
     float *restrict distance_W = floats + 7 * step, *restrict worth_W = floats + 8 * step, *sink_W = floats + 9 * step;
     float *restrict limit_W = floats + 10 * step;
     int32_t *restrict direction_W = numbers, *restrict pixel_W = numbers + step;
-    uint8_t *restrict label_W = bytes + 2 * step, *restrict sure_W = bytes + 3 * step, *restrict share_W = bytes + 4 * step;
-    uint8_t *restrict ground_W = bytes + 5 * step, *restrict seen_W = bytes + 6 * step;
+    const int64_t line = step + BYTES;
+    uint8_t *restrict label_W = bytes + 2 * line, *restrict sure_W = bytes + 3 * line, *restrict share_W = bytes + 4 * line;
+    uint8_t *restrict ground_W = bytes + 5 * line, *restrict seen_W = bytes + 6 * line;
     const uint8_t min_sure = (uint8_t)min_confidence;
 
     for (int64_t i = 0; i <= w; i++) {
@@ -149,15 +179,15 @@ KERNEL void plane_cells(const uint8_t *restrict labels, const uint8_t *restrict 
         const float y = (float)middle;
         uint8_t *restrict to_label = out_labels + j * out_step, *restrict to_sure = out_confidence + j * out_step;
         float *restrict to_evidence = out_evidence + j * out_step;
-        for (int64_t i = span[0]; i < span[1]; i++) {
+        for (int64_t i = span[0]; i < span[1]; i++)
             distance_W[i] = sqrtf(y * y + x_W[i] * x_W[i]);
+        for (int64_t i = a; i < b; i++)
             worth_W[i] = worth_of(depth[i], distance_W[i], cover, spread);
-        }
         if (near_B || fall_B)
             for (int64_t i = span[0]; i < span[1]; i++)
                 direction_W[i] = direction_of(x_W[i], y, per_turn, (int32_t)count);
         if (a < b) {
-            uint8_t *below = bytes + (j & 1) * step, *above = bytes + (~j & 1) * step;
+            uint8_t *below = bytes + (j & 1) * line, *above = bytes + (~j & 1) * line;
             const double edge = n[BASE_Y] + res * (double)(first_y + j);
             if (!corners_known)
                 look_corners(&l, labels, edge_3W, step, n, edge, right, bottom, a, b + 1, pixel_W, sink_W, below);
@@ -175,21 +205,14 @@ KERNEL void plane_cells(const uint8_t *restrict labels, const uint8_t *restrict 
                 ground_W[i] = ground_256[labels[pixel]];
             }
             for (int64_t i = a; i < b; i++)
-                share_W[i] = (uint8_t)(1 + (label_W[i] == below[i]) + (label_W[i] == below[i + 1]) +
-                                       (label_W[i] == above[i]) + (label_W[i] == above[i + 1]));
-            for (int64_t i = a; i < b; i++)
-                limit_W[i] = max_range;
-            if (near_B)
-                for (int64_t i = a; i < b; i++)
-                    limit_W[i] = least(near_B[direction_W[i]], max_range);
+                limit_W[i] = near_B ? least(near_B[direction_W[i]], max_range) : max_range;
             for (int64_t i = a; i < b; i++)
                 seen_W[i] = (at[i] >= 0) & (distance_W[i] <= limit_W[i]);
-            for (int64_t i = a; i < b; i++) {
-                uint8_t seen = (uint8_t)(seen_W[i] & (ground_W[i] != 0) & (sure_W[i] >= min_sure));
-                to_label[i] = seen ? label_W[i] : UNLABELLED;
-                to_sure[i] = seen ? sure_W[i] : 0;
-                share_W[i] = seen ? share_W[i] : 0;
-            }
+            /* Whole vectors of bytes; the rows have room for what lies behind b, which nobody looks at. */
+            for (int64_t i = a; i < b; i += BYTES)
+                decide(label_W + i, sure_W + i, share_W + i, ground_W + i, seen_W + i, below + i, above + i, min_sure);
+            memcpy(to_label + a, label_W + a, (size_t)(b - a));
+            memcpy(to_sure + a, sure_W + a, (size_t)(b - a));
             for (int64_t i = a; i < b; i++)
                 to_evidence[i] = (float)(share_W[i] * sure_W[i]) * share_unit * worth_W[i];
         }
@@ -202,13 +225,19 @@ KERNEL void plane_cells(const uint8_t *restrict labels, const uint8_t *restrict 
             seen_W[i] = (fabsf(unlike) <= cut) & (distance_W[i] <= max_range);
         }
         for (int64_t i = span[0]; i < span[1]; i++) {
+            uint64_t eight;
+            if (i + 8 <= span[1] && (memcpy(&eight, seen_W + i, 8), !eight)) {
+                i += 7;
+                continue;
+            }
             if (!seen_W[i])
                 continue;
             const int32_t direction = direction_W[i];
             const uint8_t sure = foot_sure_B[direction];
+            const float worth = worth_of(depth[i], distance_W[i], cover, spread);
             to_label[i] = foot_labels_B[direction];
             to_sure[i] = sure;
-            to_evidence[i] = falling(limit_W[i] * limit_W[i] * -0.5f) * worth_W[i] * ((float)sure * sure_unit);
+            to_evidence[i] = falling(limit_W[i] * limit_W[i] * -0.5f) * worth * ((float)sure * sure_unit);
         }
     }
 }

@@ -78,7 +78,7 @@ def fill_cells(
         pointer(get("kernel_spans", (h, 4), np.int64), np.int64),
         pointer(get("kernel_floats", (11, w + 1)), np.float32),
         pointer(get("kernel_directions", (2, w + 1), np.int32), np.int32),
-        pointer(get("kernel_bytes", (7, w + 1), np.uint8), np.uint8),
+        pointer(get("kernel_bytes", (7, w + 33), np.uint8), np.uint8),
         pointer(out.labels_HW, np.uint8) + first, pointer(out.evidence_HW, np.float32, shape) + 4 * first,
         pointer(out.confidence_HW, np.uint8, shape) + first, shape[1],
     )  # fmt: skip

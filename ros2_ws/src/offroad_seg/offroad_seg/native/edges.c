@@ -7,9 +7,6 @@
 
 #define FEW 16 /* labels that stand: so many are compared faster than looked up */
 
-/* What the edges are told of the view in one vector: native/edges.py names the same places. */
-enum { TURN = 0, DROP = 9, SLOPE_X, SLOPE_Y, FOCAL, VIEW_RESOLUTION, VIEW_RANGE };
-
 /* Which pixels of a row stand, 0 or 1. */
 INLINE void standing_row(const uint8_t *restrict labels, int64_t n, const uint8_t *restrict standing_256,
                          const uint8_t *few, int n_few, uint8_t *restrict out)
@@ -105,28 +102,28 @@ INLINE void steps(const lens_t *l, int kind, const float *turn, batch_t *restric
     }
 }
 
-/* Near edges of standing things: see EdgeFinder.find. table is NULL without distortion. out_… have room for `most_px`;
+/* Near edges of standing things: see EdgeFinder.find. view is GroundView.numbers_12; table is NULL without distortion. out_… have room for `most_px`;
  * *found says how many were written. Scratch: rows of 5 (width + 10), pixels of 2 most_px. */
 KERNEL void plane_edges(const uint8_t *restrict labels, const uint8_t *restrict confidence, int64_t height,
                         int64_t width, const int64_t *restrict region, const uint8_t *restrict standing_256,
                         int64_t sides, int64_t min_px, int64_t most_px, const double *restrict lens,
-                        const float *restrict table, const double *restrict n, int64_t count, uint8_t *restrict rows,
-                        int32_t *restrict pixels, float *restrict out_x, float *restrict out_y,
-                        float *restrict out_range, float *restrict out_depth, uint8_t *restrict out_labels,
-                        uint8_t *restrict out_confidence, int64_t *restrict out_direction,
-                        uint8_t *restrict out_touches, int64_t *restrict found)
+                        const float *restrict table, const double *restrict view, double focal, double resolution,
+                        double range, int64_t count, uint8_t *restrict rows, int32_t *restrict pixels,
+                        float *restrict out_x, float *restrict out_y, float *restrict out_range,
+                        float *restrict out_depth, uint8_t *restrict out_labels, uint8_t *restrict out_confidence,
+                        int64_t *restrict out_direction, uint8_t *restrict out_touches, int64_t *restrict found)
 {
     static const float STEPS[LOOKS] = {-3.0f, -2.0f, -1.0f, 1.0f, 2.0f, 3.0f, 4.0f};
     const lens_t l = lens_of(lens);
     const double cx = lens[3], cy = lens[4], per_fx = 1.0 / lens[1], per_fy = 1.0 / lens[2];
     float r[9], turn[3];
     for (int k = 0; k < 9; k++)
-        r[k] = (float)n[TURN + k];
+        r[k] = (float)view[k];
     for (int k = 0; k < 3; k++)
-        turn[k] = (float)(3.0 / n[FOCAL]) * -r[3 * k + 2];
-    const float drop = (float)n[DROP], slope_x = (float)n[SLOPE_X], slope_y = (float)n[SLOPE_Y];
-    const float max_range = (float)n[VIEW_RANGE], quarter = (float)(0.25 * n[VIEW_RESOLUTION]);
-    const float lift = (float)(n[FOCAL] * -n[DROP]), per_turn = (float)((double)count / (2 * 3.141592653589793));
+        turn[k] = (float)(3.0 / focal) * -r[3 * k + 2];
+    const float drop = (float)view[9], slope_x = (float)view[10], slope_y = (float)view[11];
+    const float max_range = (float)range, quarter = (float)(0.25 * resolution);
+    const float lift = (float)(focal * -view[9]), per_turn = (float)((double)count / (2 * 3.141592653589793));
     const float right = (float)(width - 1), bottom = (float)(height - 1);
     int32_t *rows_of = pixels + most_px;
     int64_t size = scan(labels, width, region, standing_256, sides, 1, most_px, rows, pixels, rows_of), kept = 0;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from offroad_seg.native.library import function, pointer
+from offroad_seg.native.library import function, head, pointer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def find_edges(
         max_range: Metres from the camera's foot.
         scratch: Kept memory, which holds the result; names starting with ``kernel`` are used.
     """
-    kernel = function("plane_edges", "pp" + "ii" + "pp" + "iii" + "ppp" + "i" + "pp" + "pppppppp" + "p")
+    kernel = function("plane_edges", "pp" + "ii" + "pp" + "iii" + "ppp" + "dddi" + "pp" + "pppppppp" + "p")
     height, width = labels_HW.shape
     v0, v1, u0, u1 = region
     if kernel is None or labels_HW.size > _MOST_PIXELS:
@@ -73,9 +73,6 @@ def find_edges(
     get = scratch.get
     region_4, found = get("kernel_region", (4,), np.int64), get("kernel_found", (1,), np.int64)
     region_4[:] = region
-    numbers_15 = get("kernel_view", (15,), np.float64)
-    numbers_15[:9] = view.camera_R_grid.ravel()
-    numbers_15[9:] = view.drop, view.slope_x, view.slope_y, lens.focal, resolution, max_range
     table_N2 = lens.table_N2
     out = [get(f"kernel_{name}", (most_px,), dtype) for name, dtype in _EDGES]
     kernel(
@@ -83,14 +80,14 @@ def find_edges(
         pointer(region_4, np.int64), pointer(standing_256, np.uint8, (256,)), sum(_SIDES[side] for side in sides),
         min_standing_px, most_px, pointer(lens.numbers_14, np.float64, (14,)),
         0 if table_N2 is None else pointer(table_N2, np.float32, (height * width, 2)),
-        pointer(numbers_15, np.float64), lens.directions_around,
+        pointer(view.numbers_12, np.float64, (12,)), lens.focal, resolution, max_range, lens.directions_around,
         pointer(get("kernel_rows", (5, u1 - u0 + 10), np.uint8), np.uint8),
         pointer(get("kernel_pixels", (2, most_px), np.int32), np.int32),
         *(pointer(array, dtype) for array, (_, dtype) in zip(out, _EDGES, strict=True)),
         pointer(found, np.int64),
     )  # fmt: skip
     n = int(found[0])
-    return [array[:n] for array in out]
+    return [head(array, n) for array in out]
 
 
 def cast_shadow(edges: Edges, slack: float, nearest_B: F32, farthest_B: F32, scratch: Scratch) -> bool:

@@ -108,7 +108,17 @@ def pointer(array: NDArray[Any], dtype: Any, shape: tuple[int, ...] | None = Non
     known = _addresses.get(id(array))
     if known is not None and known[0]() is array:
         return known[1]
-    address = int(array.ctypes.data)
+    return _remember(array, int(array.ctypes.data))
+
+
+def head(array: NDArray[Any], n: int) -> NDArray[Any]:
+    """The first n entries of a kept array, of which ``pointer`` knows the address without asking."""
+    part = array[:n]
+    _remember(part, pointer(array, array.dtype))
+    return part
+
+
+def _remember(array: NDArray[Any], address: int) -> int:
     if len(_addresses) >= _MOST_ADDRESSES:
         _addresses.clear()
     _addresses[id(array)] = (ref(array), address)

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 def part_in_view(
-    rays_N3: NDArray[np.float64], view: GroundView, grid: GridSpec, max_range: float
+    rays_N2: NDArray[np.float64], view: GroundView, grid: GridSpec, max_range: float
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Rows and columns of a window that rays along the image's border enclose; None without the kernel.
 
     Args:
-        rays_N3: float64, in the grid's frame.
+        rays_N2: float64 x / z and y / z in the optical frame.
         view: Where the camera is.
         grid: The window.
         max_range: Metres from the camera's foot.
     """
-    kernel = function("plane_part", "piddddddiidp")
+    kernel = function("plane_part", "pipdddiidp")
     if kernel is None:
         return None
     out = np.empty(4, np.int64)
     kernel(
-        pointer(rays_N3, np.float64, (len(rays_N3), 3)), len(rays_N3), view.drop, view.slope_x, view.slope_y,
+        pointer(rays_N2, np.float64, (len(rays_N2), 2)), len(rays_N2), pointer(view.numbers_12, np.float64, (12,)),
         view.x - grid.origin_x, view.y - grid.origin_y, grid.resolution, grid.width, grid.height, max_range,
         pointer(out, np.int64),
     )  # fmt: skip
@@ -43,12 +43,12 @@ def part_in_view(
 
 
 def ground_region(
-    ground_N3: NDArray[np.float32], v_R: Index, u_C: Index, view: GroundView, max_range: float
+    nodes_RC3: NDArray[np.float32], v_R: Index, u_C: Index, view: GroundView, max_range: float
 ) -> tuple[int, int, int, int] | None:
     """First row, end row, first column, end column of an image that show ground in range; None without the kernel.
 
     Args:
-        ground_N3: float32 directions of the nodes of a lattice over the image, row by row, in the grid's frame.
+        nodes_RC3: float32 directions of the nodes of a lattice over the image, with z = 1.
         v_R: The lattice's rows in the image.
         u_C: Its columns.
         view: Where the camera is.
@@ -57,13 +57,13 @@ def ground_region(
     Returns:
         All 0 where no node sees ground.
     """
-    kernel = function("plane_region", "pppiiddddp")
+    kernel = function("plane_region", "pppiipdp")
     if kernel is None:
         return None
     out = np.empty(4, np.int64)
     kernel(
-        pointer(ground_N3, np.float32, (v_R.size * u_C.size, 3)), pointer(v_R, np.int64), pointer(u_C, np.int64),
-        v_R.size, u_C.size, view.drop, view.slope_x, view.slope_y, max_range, pointer(out, np.int64),
+        pointer(nodes_RC3, np.float32, (v_R.size, u_C.size, 3)), pointer(v_R, np.int64), pointer(u_C, np.int64),
+        v_R.size, u_C.size, pointer(view.numbers_12, np.float64, (12,)), max_range, pointer(out, np.int64),
     )  # fmt: skip
     v0, v1, u0, u1 = out.tolist()
     return v0, v1, u0, u1
