@@ -15,6 +15,7 @@ from offroad_seg.camera import CameraModel
 from offroad_seg.errors import TransformError
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.mapping.ground_plane import GroundPlaneProjector
+from offroad_seg.ontology import Ontology
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import UNLABELLED, GridObservation, Segmentation
 from tests.helpers.native import twins
@@ -101,13 +102,13 @@ def test_projection_twins(
 ):
     segmentation = picture(seed, block, CAMERAS[camera])
     up_3 = np.array([-slope[0], -slope[1], 1.0]) / math.hypot(*slope, 1.0)
-    options = dict(
-        shadow=shadow,
-        contact_slope=contact_slope,
-        min_standing_px=min_standing_px,
-        keep_unlabelled=keep_unlabelled,
-        min_confidence=min_confidence,
-    )
+    options = {
+        "shadow": shadow,
+        "contact_slope": contact_slope,
+        "min_standing_px": min_standing_px,
+        "keep_unlabelled": keep_unlabelled,
+        "min_confidence": min_confidence,
+    }
 
     def work() -> list[np.ndarray]:
         projector = GroundPlaneProjector(ONTOLOGY, SIZE, max_range=6.0, **options)
@@ -123,7 +124,7 @@ def test_projection_twins(
 
     try:
         numpy, native = twins(work)
-    except TransformError:
+    except TransformError:  # the camera is below the ground
         assume(False)
     for one, other in zip(numpy, native, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -162,8 +163,6 @@ def test_noise_all_over_twins():
 
 def test_many_standing_classes_twins():
     """So many that the kernel looks them up instead of comparing."""
-    from offroad_seg.ontology import Ontology
-
     names = [f"class{k}" for k in range(24)]
     ontology = Ontology.from_dict(
         {
@@ -192,7 +191,9 @@ def test_many_standing_classes_twins():
 def test_the_nearest_pixel_is_rounded_as_the_kernel_does():
     """``cv2.remap`` takes halves to the even pixel, on every version: the kernel's rintf does the same."""
     image = np.arange(8, dtype=np.uint8)[None, :]
-    u = np.array([[-0.51, -0.5, -0.49, 0.49, 0.5, 0.51, 1.5, 2.5, 2.4999, 6.5, 7.49, 7.5, 1e9, -1e9]], np.float32)
+    u = np.array(
+        [[-0.51, -0.5, -0.49, 0.49, 0.5, 0.51, 1.5, 2.5, 2.4999, 6.5, 7.49, 7.5, 1e9, -1e9]], np.float32
+    )
     seen = cv2.remap(
         image, u, np.zeros_like(u), cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=99
     )

@@ -84,8 +84,8 @@ def _function(name: str, kinds: str) -> Callable[..., None]:
     return call
 
 
-# Asking an array for its address takes longer than many a kernel does. Arrays that are kept from frame to frame are known
-# by what they are; nothing here ever resizes one in place.
+# Asking an array for its address takes longer than many a kernel does: it is remembered for as long as the array lives.
+# Nothing here ever resizes one in place, which would move it.
 _addresses: dict[int, tuple[ref[NDArray[Any]], int]] = {}
 _MOST_ADDRESSES = 1024
 
