@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from offroad_seg.native import library
-from offroad_seg.native.library import SWITCH, enabled, find, fingerprint, function, pointer
+from offroad_seg.native.library import SWITCH, enabled, find, fingerprint, function, head, pointer
 
 FOLDER = Path(library.__file__).parent
 
@@ -90,6 +90,18 @@ def test_arrays_are_looked_at(wrong):
     assert pointer(np.zeros((4, 6), np.float32), np.float32, (4, 6)) > 0
     with pytest.raises(ValueError, match="a kernel wants float32"):
         pointer(wrong, np.float32, (4, 6))
+
+
+def test_addresses_are_remembered_for_the_array_alone():
+    """An array that lives where a dead one did has its own address."""
+    for n in range(3000):
+        array = np.zeros(n % 50 + 1, np.float32)
+        assert pointer(array, np.float32) == pointer(array, np.float32) == array.ctypes.data
+    kept = np.zeros(8, np.int64)
+    part = head(kept, 5)
+    assert part.shape == (5,)
+    assert pointer(part, np.int64, (5,)) == part.ctypes.data == kept.ctypes.data
+    assert pointer(kept[3:], np.int64) == kept.ctypes.data + 24
 
 
 def test_the_build_writes_the_fingerprint_that_is_asked_for():
