@@ -12,9 +12,11 @@ Labels, poses, depth and calibration are exact, so what is wrong here is project
 - lethal recall: of the lethal cells whose foot (lowest 15 cm) the camera saw in this frame, the share where the map
   says lethal within ``NEAR_M`` metres; given for all, and by distance from the camera;
 - lethal precision: of the cells that the map calls lethal, the share within ``NEAR_M`` of something lethal or dear;
+- lethal called passable: of the lethal cells that the map knows, the share that it calls passable;
 - coverage: of the cells whose ground the camera saw in this frame, the share that the map knows;
 - free kept, false lethal: of those of them that are passable, the share that the map calls passable, and the share that
-  it calls lethal; the same for those on the trail, by distance, which says whether the map can be driven by.
+  it calls lethal; the same for those on the trail, by distance, which says whether the map can be driven by; and the
+  mean cost of those on the trail that it knows, as a share of 100.
 
 ``--flat`` makes the same drive on a world without relief, with a vehicle that bounces: what is wrong there is no fault
 of the plane.
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 PASSABLE = 50
 NEAR_M = 0.3
 CONTACT_SLOPES = (0.0, 1.0, 3.0, 4.0, 5.0)
+SURE_CONFIDENCES = (0.0, 0.5, 0.7, 0.8)
 PITCH_ERRORS = (-3, -2, -1, 1, 2, 3)
 _EVERY = 5
 
@@ -182,6 +185,8 @@ def _count(
     free = near & (costmap.cost_HW >= 0) & (costmap.cost_HW < PASSABLE)
     score.free += int(free.sum())
     score.free_wrong += int((free & (true == 100)).sum())
+    score.known_lethal += int((near & (true == 100) & (costmap.cost_HW >= 0)).sum())
+    score.known_lethal_passable += int((free & (true == 100)).sum())
     ground = _mask(look.ground_N2 - (row0, column0), near) & (true >= 0)
     score.ground += int(ground.sum())
     score.ground_known += int((ground & (costmap.cost_HW >= 0)).sum())
@@ -193,6 +198,9 @@ def _count(
             score.passable[row, column] += int(here.sum())
             score.passable_kept[row, column] += int((here & free).sum())
             score.passable_lethal[row, column] += int((here & (costmap.cost_HW == 100)).sum())
+            known = costmap.cost_HW[here & (costmap.cost_HW >= 0)]
+            score.passable_known[row, column] += known.size
+            score.passable_cost[row, column] += int(known.sum(dtype=np.intp))
     foot = _mask(look.foot_N2 - (row0, column0), near) & (true == 100)
     reach = round(NEAR_M / grid.resolution)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
@@ -219,6 +227,7 @@ def plane_variants(base: PipelineSettings) -> dict[str, Variant]:
     return {
         "plane": Variant(base),
         **{f"plane, contact slope {d}°": Variant(replace(base, contact_slope=d)) for d in CONTACT_SLOPES},
+        **{f"plane, sure from {s}": Variant(replace(base, sure_confidence=s)) for s in SURE_CONFIDENCES},
         "plane, without occlusion": Variant(replace(base, shadow="none")),
         "plane, object shadows": Variant(replace(base, shadow="object")),
         "plane, without levelling": Variant(base, levelled=False),
@@ -235,6 +244,7 @@ def depth_variants(base: PipelineSettings) -> dict[str, Variant]:
     base = replace(base, projection="depth")
     return {
         "depth": Variant(base),
+        **{f"depth, sure from {s}": Variant(replace(base, sure_confidence=s)) for s in SURE_CONFIDENCES},
         "depth, noisy, with holes": Variant(base, noisy=True),
         "depth, without levelling": Variant(base, levelled=False),
         "depth, without fusion": Variant(base, fused=False),

@@ -25,11 +25,15 @@ class Score:
     foot_lethal: NDArray[np.intp] = field(default_factory=lambda: np.zeros(len(BANDS), np.intp))
     lethal: int = 0
     lethal_right: int = 0
+    known_lethal: int = 0
+    known_lethal_passable: int = 0
     ground: int = 0
     ground_known: int = 0
     # Rows: everywhere, on the trail. Columns: at any distance, then by band.
     passable: NDArray[np.intp] = field(default_factory=lambda: np.zeros((2, 1 + len(BANDS)), np.intp))
     passable_kept: NDArray[np.intp] = field(default_factory=lambda: np.zeros((2, 1 + len(BANDS)), np.intp))
+    passable_known: NDArray[np.intp] = field(default_factory=lambda: np.zeros((2, 1 + len(BANDS)), np.intp))
+    passable_cost: NDArray[np.intp] = field(default_factory=lambda: np.zeros((2, 1 + len(BANDS)), np.intp))
     passable_lethal: NDArray[np.intp] = field(default_factory=lambda: np.zeros((2, 1 + len(BANDS)), np.intp))
 
     def numbers(self) -> dict[str, float]:
@@ -42,6 +46,7 @@ class Score:
                 for (low, high), hit, n in zip(BANDS, self.foot_lethal, self.foot, strict=True)
             },
             "lethal_precision": self.lethal_right / max(1, self.lethal),
+            "lethal_called_passable": self.known_lethal_passable / max(1, self.known_lethal),
             "coverage": self.ground_known / max(1, self.ground),
             "free_kept": float(self.passable_kept[0, 0] / max(1, self.passable[0, 0])),
             "false_lethal": float(self.passable_lethal[0, 0] / max(1, self.passable[0, 0])),
@@ -50,6 +55,7 @@ class Score:
                 for what, some in (("kept", self.passable_kept), ("lethal", self.passable_lethal))
                 for k, (low, high) in enumerate(BANDS)
             },
+            "trail_cost": float(self.passable_cost[1, 0] / max(1, 100 * self.passable_known[1, 0])),
             "free_cells": self.free,
             "lethal_foot_cells": int(self.foot.sum()),
         }

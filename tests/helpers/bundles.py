@@ -70,7 +70,11 @@ def color_model(
             {"kernel": (2.0 * sharpness * colors)[:, :, None, None].astype(np.float32)} if convolution else {}
         ),
         **({"zero": np.array(0.0, np.float32), "axes": np.array([-1], np.int64)} if poison else {}),
-        **({"white": np.array(250.0, np.float32)} if ood else {}),
+        **(
+            {name: np.array(v, np.float32) for name, v in (("light", 190.0), ("steps", 4.25), ("none", 0.0))}
+            if ood
+            else {}
+        ),
     }
     nodes = [
         # −s|x − c|² without the term that is the same for every class.
@@ -115,13 +119,13 @@ def _convolution() -> list[onnx.NodeProto]:
 
 
 def _ood(pixels: str) -> list[onnx.NodeProto]:
-    """255 where every channel is 250 or more, else 0."""
+    """By a pixel's least channel: 0 up to 190, 128 from 221, 255 from 250 on."""
     return [
         helper.make_node("ReduceMin", [pixels], ["darkest"], axes=[-1], keepdims=0),
-        helper.make_node("GreaterOrEqual", ["darkest", "white"], ["is_white"]),
-        helper.make_node("Cast", ["is_white"], ["one"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["one", "scale"], ["score"]),
-        helper.make_node("Cast", ["score"], ["ood"], to=TensorProto.UINT8),
+        helper.make_node("Sub", ["darkest", "light"], ["above"]),
+        helper.make_node("Mul", ["above", "steps"], ["score"]),
+        helper.make_node("Clip", ["score", "none", "scale"], ["within"]),
+        helper.make_node("Cast", ["within"], ["ood"], to=TensorProto.UINT8),
     ]
 
 

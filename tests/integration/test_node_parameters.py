@@ -10,10 +10,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from sensor_msgs.msg import Image
+
+from tests.faults.test_node_depth import depth_message, true_depth
 from tests.helpers import scene
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
-from tests.helpers.ros_client import Client, cells
+from tests.helpers.ros_client import RELIABLE, Client, cells
 from tests.helpers.ros_process import running_node
 
 
@@ -127,6 +130,52 @@ def test_what_the_bundle_calls_out_of_distribution(domain, ontology, image, tmp_
         client.until(lambda: client.send_frame(white, scene.CAMERA), lambda: "ood_share.p50" in told())
         values = told()
         assert float(values["ood_share.p50"]) == pytest.approx(0.5, abs=0.1)
+
+
+def test_doubt_costs_until_nothing_is_known(domain, ontology, tmp_path):  # noqa: F811
+    """Four strips of ground: as it should be, half another class, a little strange, and white; by depth."""
+    strange = make_color_bundle(tmp_path / "ood", ontology, 96, 160, sharpness=1e-3, ood=True)
+    strips = [(232, 206, 168), (224, 199, 141), (232, 222, 218), (255, 255, 255)]
+    image = np.repeat(np.array(strips, np.uint8), scene.WIDTH // 4, axis=0)[None].repeat(scene.HEIGHT, axis=0)
+    options = arguments(strange, projection="depth", tf_timeout=1, max_age=10)
+    with (
+        running_node([*options, "--param", "costmap.sure_confidence=0.8"], tmp_path / "log"),
+        Client() as client,
+    ):
+        depth = client.node.create_publisher(Image, "depth", RELIABLE)
+        client.connect()
+        assert client.spin_until(lambda: depth.get_subscription_count() > 0)
+
+        def send():
+            stamp = client.send_frame(image, scene.CAMERA)
+            depth.publish(depth_message(true_depth(), stamp))
+            return stamp
+
+        def costs():
+            """Of each strip, 4 to 5 m ahead."""
+            grid = client.answered(send, again_s=1.0)
+            at = grid.info.origin.position
+            x = at.x + (np.arange(grid.info.width) + 0.5) * grid.info.resolution
+            y = at.y + (np.arange(grid.info.height) + 0.5) * grid.info.resolution
+            middles = [(100 - u) * 4.2 / scene.CAMERA.fx for u in (25, 75, 125, 175)]
+            ahead = cells(grid)[:, (x > 4.0) & (x < 5.0)]
+            return [ahead[np.abs(y - middle) < 0.4] for middle in middles]
+
+        good, mixed, odd, white = costs()
+        assert (white == -1).all()
+        assert set(good[good >= 0]) == {5}
+        for doubted in (mixed, odd):
+            assert (doubted >= 0).sum() > 20
+            assert doubted[doubted >= 0].min() > 20
+            assert doubted.max() <= 98
+        refused = client.set_parameter("costmap.sure_confidence", 1.5)
+        assert not refused.successful
+        assert "costmap.sure_confidence" in refused.reason
+        # Live, and for what was seen before.
+        assert client.set_parameter("costmap.sure_confidence", 0.0).successful
+        good, mixed, odd, white = costs()
+        assert (white == -1).all()
+        assert set(good[good >= 0]) == set(mixed[mixed >= 0]) == set(odd[odd >= 0]) == {5}
 
 
 def test_the_device_is_the_one_that_is_asked_for(domain, bundle, image, tmp_path):  # noqa: F811

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import CameraError, DepthError, OffroadSegError, TransformError
+from offroad_seg.mapping.bounds import check_sure_confidence
 from offroad_seg.mapping.depth_cloud import DepthCloud
 from offroad_seg.mapping.doubt import Doubt
 from offroad_seg.mapping.slope import GroundSlope
@@ -178,6 +179,17 @@ class PerceptionPipeline:
             cost_value(cost, where=f"class_cost.{name}")
             return
         self.costmap.set_class_cost(name, cost)
+
+    def set_sure_confidence(self, sure_confidence: float) -> None:
+        """Change the mean confidence below which a cell costs more, while running; 0: none does.
+
+        Raises:
+            InputError: It is out of bounds.
+        """
+        if self.costmap is None:
+            check_sure_confidence(sure_confidence)
+        else:
+            self.costmap.set_sure_confidence(sure_confidence)
 
     def unknown_costmap(self, stamp_ns: int, odom_T_base: Transform | None = None) -> Costmap | None:
         """A costmap that is unknown as a whole, for a camera that has stalled; None where there is no costmap."""

@@ -209,3 +209,34 @@ def test_unknown_is_never_free(seed, block_px, mount, pose, millimetres):
     assert set(np.unique(observation.labels_HW[known])) <= {TRACK, GRASS, ROCK, BUSH, OBSTACLE}
     assert (observation.evidence_HW[~known] == 0).all()
     assert observation.evidence_HW.max() <= 1.0 + 1e-6
+
+
+def test_confidence_is_that_of_what_made_the_cell():
+    """The mean of a ground cell's points, the point's own of what stands, and that of a measurement for a shape."""
+    solids = [
+        FLAT,
+        block(ROCK, (4.0, 4.4), (-0.4, 0.4), (0.0, 0.9)),
+        block(TRACK, (4.0, 4.4), (1.0, 1.6), (0.0, 0.9)),
+    ]
+    labels, depth_HW = look(solids, CAMERA, MOUNT, SKY)
+    said = segmentation_of(labels, 7, 255)
+    said.confidence_HW[labels == TRACK] = 130
+    said.confidence_HW[labels == ROCK] = 190
+    projector = DepthProjector(ONTOLOGY, SIZE, max_range=8.0)
+    found = projector.project(said, CAMERA, MOUNT, Transform.identity(), depth_HW=depth_HW)
+    assert found.confidence_HW is not None
+    known = found.evidence_HW > 0
+    assert (found.confidence_HW[~known] == 0).all()
+    for label, confidence in ((TRACK, 130), (ROCK, 190), (OBSTACLE, 255)):
+        here = known & (found.labels_HW == label)
+        assert here.sum() > 5, label
+        assert (found.confidence_HW[here] == confidence).all(), label
+    # Points of one cell that differ: their mean.
+    rng = np.random.default_rng(0)
+    said.confidence_HW[:] = rng.choice(np.array([100, 200], np.uint8), labels.shape)
+    kept = found.confidence_HW
+    mixed = projector.project(said, CAMERA, MOUNT, Transform.identity(), depth_HW=depth_HW)
+    ground = (mixed.evidence_HW > 0) & (mixed.labels_HW == TRACK)
+    assert 140 < mixed.confidence_HW[ground].mean() < 160
+    assert len(np.unique(mixed.confidence_HW[ground])) > 10
+    assert (kept[found.labels_HW == OBSTACLE] == 255).all()  # kept until the next but one call

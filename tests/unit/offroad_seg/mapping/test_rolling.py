@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -247,6 +248,14 @@ def test_cells_of_another_size_are_refused():
     costmap = RollingCostmap(ONTOLOGY, GridSize(2.4, 1.6, 0.2))
     with pytest.raises(InputError, match=r"0\.1 m, the map's 0\.2 m"):
         costmap.update(seen(GRASS))
+
+
+def test_arrays_of_another_shape_than_the_grid_are_refused():
+    costmap = RollingCostmap(ONTOLOGY, SIZE)
+    good = seen(GRASS)
+    for name, dtype in (("labels_HW", np.uint8), ("evidence_HW", np.float32), ("confidence_HW", np.uint8)):
+        with pytest.raises(InputError, match=r"\(8, 12\) cells, one of its arrays \(8, 11\)"):
+            costmap.update(replace(good, **{name: np.ones((8, 11), dtype)}))
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,17 @@ def test_what_a_dead_source_said_last_is_forgotten_and_nothing_else():
     assert costmap.newest_ns("left") is None
 
 
+def test_after_a_reset_nobody_has_spoken_yet():
+    """Who saw a cell before the clock jumped back must not keep it from being forgotten with its new source."""
+    costmap = RollingCostmap(ONTOLOGY, SIZE)
+    costmap.update(seen(GRASS, 5 * S), source="left")
+    costmap.update(seen(GRASS, 6 * S), source="right")
+    costmap.reset()
+    costmap.update(seen(GRASS, 0), source="left")
+    costmap.forget("left")
+    assert (costmap.costmap().cost_HW == -1).all()
+
+
 def test_an_obstacle_by_shape_is_lethal_whatever_classes_cost():
     costmap = RollingCostmap(ONTOLOGY, SIZE)
     for name in ("track", "grass", "rock", "sky"):

@@ -57,6 +57,7 @@ def test_settings_that_make_no_sense_are_refused_at_once(options, named):
         ({"projection": "depth", "clearance": 0.1}, "clearance"),
         ({"decay_time": 0.0}, "decay_time"),
         ({"lethal_share": 2.0}, "lethal_share"),
+        ({"sure_confidence": 1.5}, "costmap.sure_confidence"),
     ],
 )
 def test_numbers_out_of_bounds_are_refused_when_it_is_built(options, named):

@@ -55,6 +55,7 @@ def test_defaults_are_those_of_the_pipeline():
     assert ours.costmap_resolution == theirs.resolution
     assert ours.costmap_max_range == theirs.max_range
     assert ours.costmap_decay_time == theirs.decay_time
+    assert ours.costmap_sure_confidence == theirs.sure_confidence
     assert ours.grid_frame == theirs.costmap_frame
 
 
@@ -74,6 +75,7 @@ def test_defaults_are_those_of_the_pipeline():
         ("min_confidence", 1.01),
         ("camera_mount.pitch", 100.0),
         ("camera_mount.x", math.inf),
+        ("costmap.sure_confidence", 1.01),
         ("costmap.unlabelled_cost", 0),
         ("costmap.unlabelled_cost", 99),
     ],

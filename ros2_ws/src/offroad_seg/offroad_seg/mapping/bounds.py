@@ -57,6 +57,20 @@ def check_fusion(decay_time: float, min_evidence: float, max_evidence: float, le
         )
 
 
+def check_sure_confidence(sure_confidence: float) -> None:
+    """Refuse what is no probability.
+
+    Raises:
+        InputError: It is out of bounds.
+    """
+    if not 0.0 <= sure_confidence <= 1.0:
+        raise InputError(
+            f"sure_confidence is {sure_confidence!r}",
+            where="costmap.sure_confidence",
+            mend="give a number from 0 (doubt costs nothing) to 1",
+        )
+
+
 def check_view_limits(
     max_range: float, min_confidence: float, ground_height: float, min_standing_px: int
 ) -> None:

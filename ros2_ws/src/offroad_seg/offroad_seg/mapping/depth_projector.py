@@ -120,7 +120,10 @@ class DepthProjector:
         self._scratch = Scratch()
         self._lens: Lens | None = None
         shape = (size.cells_y, size.cells_x)
-        self._outputs = [(np.empty(shape, np.uint8), np.empty(shape, np.float32)) for _ in range(2)]
+        self._outputs = [
+            (np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty(shape, np.uint8))
+            for _ in range(2)
+        ]
 
     def project(
         self,
@@ -156,17 +159,19 @@ class DepthProjector:
         kind_M, spare_M = self._kinds(labels_HW)
         points = self._caster.cast(depth_HW, self._lens, view, grid, spare_M)
         self._outputs.reverse()
-        out_labels_HW, out_evidence_HW = self._outputs[0]
+        out_labels_HW, out_evidence_HW, out_confidence_HW = self._outputs[0]
         out_labels_HW.fill(UNLABELLED)
         out_evidence_HW.fill(0.0)
+        out_confidence_HW.fill(0)
         part = part_of(
             points, labels_HW, kind_M, segmentation.confidence_HW, view, grid, self._min_confidence
         )
         if part is not None:
-            labels, evidence = self._judge(part, (view.slope_x, view.slope_y))
+            labels, evidence, confidence = self._judge(part, (view.slope_x, view.slope_y))
             out_labels_HW[part.window] = labels[part.inner]
             out_evidence_HW[part.window] = evidence[part.inner]
-        return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns)
+            out_confidence_HW[part.window] = np.where(evidence > 0, np.rint(confidence), 0)[part.inner]
+        return GridObservation(out_labels_HW, out_evidence_HW, grid, segmentation.stamp_ns, out_confidence_HW)
 
     def _kinds(self, labels_HW: U8) -> tuple[U8, Bool]:
         """What every pixel is, and which are ground; kept buffers, flat."""
@@ -175,8 +180,8 @@ class DepthProjector:
         spare_HW = np.greater(kind_HW, STANDS, out=get("spare", shape, np.bool_))
         return kind_HW.ravel(), spare_HW.ravel()
 
-    def _judge(self, part: Part, lean: tuple[float, float]) -> tuple[U8, F32]:
-        """Class and evidence of every cell of the part."""
+    def _judge(self, part: Part, lean: tuple[float, float]) -> tuple[U8, F32, F32]:
+        """Class and evidence of every cell of the part, and confidence, 0–255, where there is evidence."""
         stands_N = part.kind_N == STANDS
         other = np.flatnonzero(~stands_N)
         stacks = stack(part.cell_N[other], part.up_N[other], part.kind_N[other], part.shape, self._scratch)
@@ -198,20 +203,22 @@ class DepthProjector:
         firm = lowest if soft is None else stacks.extremes(stacks.kind_N == FIRM)[0]
         lethal, doubtful = hazards(self._under_vehicle(part, firm), high, soft, level, lean, self._limits)
 
-        labels, evidence = self._ground(part, part.kind_N >= FIRM, looks)
+        labels, evidence, confidence = self._ground(part, part.kind_N >= FIRM, looks)
         hanging = (lowest - level >= self._clearance) & (lowest < UNSEEN)
         found = lethal & (looks > 0)
         labels[found] = OBSTACLE
         evidence[found] = np.minimum(looks[found] * np.float32(1.0 / _FULL_LOOK), 1.0)
+        # A shape is measured, whatever the network takes it for.
+        confidence[found] = 255.0
         standing = np.flatnonzero(stands_N)
         standing = standing[part.up_N[standing] - np.take(level, part.cell_N[standing]) < self._clearance]
-        stands = self._add_standing(part, standing, found, labels, evidence)
+        stands = self._add_standing(part, standing, found, (labels, evidence, confidence))
         # Nothing drives through a gap between two things that is narrower than a wheel, or under half a branch.
         between = cv2.morphologyEx((stands | found).view(np.uint8), cv2.MORPH_CLOSE, self._gap).view(np.bool_)
         silent = (between & ~(stands | found)) | ((doubtful | hanging | specks) & ~(stands | found))
         labels[silent] = UNLABELLED
         evidence[silent] = 0.0
-        return labels, evidence
+        return labels, evidence, confidence
 
     def _take_out_specks(self, stacks: Stacks, above_N: F32, body_N: Bool) -> Bool:
         """Points so few that they hang in mid-air are no body: taken out of ``body_N``; returns their cells."""
@@ -228,21 +235,24 @@ class DepthProjector:
         low_HW[part.footprint & (low_HW >= UNSEEN)] = 0.0
         return low_HW
 
-    def _ground(self, part: Part, ground: Bool, looks: F32) -> tuple[U8, F32]:
-        """The class of one of a cell's points, with mean confidence of those that agree × their share × points."""
+    def _ground(self, part: Part, ground: Bool, looks: F32) -> tuple[U8, F32, F32]:
+        """The class of one of a cell's points, mean confidence of those that agree × their share × points, and that."""
         cell, label, confidence = part.cell_N[ground], part.label_N[ground], part.confidence_N[ground]
         size = part.shape[0] * part.shape[1]
         class_flat = np.full(size, UNLABELLED, np.uint8)
         class_flat[cell] = label
         agrees = label == class_flat[cell]
         agreeing = np.bincount(cell, weights=confidence * agrees, minlength=size).reshape(part.shape)
+        count = np.bincount(cell, weights=agrees, minlength=size).reshape(part.shape)
+        mean = (agreeing / np.maximum(count, 1.0)).astype(np.float32)
         looks = np.maximum(looks, 1.0)
         share = agreeing * (np.minimum(looks, _FULL_LOOK) / (255.0 * _FULL_LOOK * looks))
         # Points that hang are no looks at the ground, but may be of the class.
-        return class_flat.reshape(part.shape), np.minimum(share, 1.0).astype(np.float32)
+        return class_flat.reshape(part.shape), np.minimum(share, 1.0).astype(np.float32), mean
 
-    def _add_standing(self, part: Part, standing: Index, found: Bool, labels: U8, evidence: F32) -> Bool:
+    def _add_standing(self, part: Part, standing: Index, found: Bool, out: tuple[U8, F32, F32]) -> Bool:
         """Write what stands over the ground; returns the cells where anything does."""
+        labels, evidence, sure = out
         cell, label, confidence = part.cell_N[standing], part.label_N[standing], part.confidence_N[standing]
         if cell.size == 0:
             return np.zeros(part.shape, np.bool_)
@@ -261,6 +271,7 @@ class DepthProjector:
         worth = np.minimum(count * np.float32(1.0 / _FULL_LOOK), 1.0) * confidence_flat.reshape(part.shape)
         labels[written] = class_HW[written]
         evidence[written] = worth[written] * np.float32(1.0 / 255.0)
+        sure[written] = confidence_flat.reshape(part.shape)[written]
         speck = (count > 0) & ~believed & ~found
         labels[speck] = UNLABELLED
         evidence[speck] = 0.0

@@ -9,27 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offroad_seg.errors import InputError, OffroadSegError
-from offroad_seg.mapping.bounds import check_fusion, unlabelled_value
+from offroad_seg.mapping.bounds import check_fusion, check_sure_confidence, unlabelled_value
+from offroad_seg.mapping.evidence import CellEvidence, Rules
 from offroad_seg.mapping.grid import origin_cell
 from offroad_seg.ontology import cost_value
-from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED, COST_UNKNOWN, OBSTACLE, Costmap, GridSpec
+from offroad_seg.types import COST_LETHAL, COST_UNKNOWN, Costmap, GridSpec
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from offroad_seg.mapping.grid import GridSize
     from offroad_seg.ontology import Cost, Ontology
     from offroad_seg.transforms import Transform
     from offroad_seg.types import GridObservation
 
-    I8 = NDArray[np.int8]
-    F32 = NDArray[np.float32]
-    Index = NDArray[np.intp]
-
 # Evidence is stored times exp(age of the reference / decay time), so that ageing touches no cell; beyond this
 # factor it is scaled back.
 _MAX_SCALE = 1e6
-_CAUTION = 5.0
 
 
 class RollingCostmap:
@@ -41,6 +35,11 @@ class RollingCostmap:
     evidence a fifth is enough, for to stop for nothing costs less than not to stop. It is lethal when lethal classes
     hold at least ``lethal_share`` of the evidence; else its cost is the evidence-weighted mean, lethal evidence
     counting 98. Nothing is inflated.
+
+    Doubt costs. Beside a look's evidence, which is confidence × worth, what was doubted is kept, (1 − confidence) ×
+    worth: evidence / (evidence + doubted) is the mean confidence of a cell. Below ``sure_confidence`` a cell that is
+    not lethal costs more than its classes do, evenly up to 98 at ``min_confidence``, below which pixels are not seen
+    at all. Observations that say nothing of confidence are sure.
 
     A cell that is not seen again goes unknown after ``decay_time × ln(evidence / min_evidence)`` seconds, at the
     latest after ``decay_time × ln(max_evidence / min_evidence)``.
@@ -61,6 +60,8 @@ class RollingCostmap:
         max_evidence: Sum at which a cell is saturated.
         lethal_share: Share of lethal evidence, 0–1, from which a cell is lethal.
         unlabelled_cost: Cost of cells that were seen but carry no label (label 255 with evidence); never 0.
+        min_confidence: The projector's: what is less sure is not in the observations.
+        sure_confidence: Mean confidence below which a cell costs more, 0–1. Up to ``min_confidence``, or 0: none does.
 
     Raises:
         InputError: A number is out of bounds.
@@ -77,37 +78,28 @@ class RollingCostmap:
         max_evidence: float = 10.0,
         lethal_share: float = 0.25,
         unlabelled_cost: Cost = "unknown",
+        min_confidence: float = 0.0,
+        sure_confidence: float = 0.0,
     ) -> None:
         check_fusion(decay_time, min_evidence, max_evidence, lethal_share)
+        check_sure_confidence(sure_confidence)
         self._ontology = ontology
         self._size = size
         self._frame_id = frame_id
         self._decay_ns = decay_time * 1e9
         self._min_evidence = min_evidence
         self._max_evidence = max_evidence
-        self._lethal_share = lethal_share
-        self._n_classes = ontology.n_classes
-        self._costs_C = [int(c) for c in ontology.costs_256[: self._n_classes]]
+        self._min_confidence = min_confidence
+        self._costs_C = [int(c) for c in ontology.costs_256[: ontology.n_classes]]
         self._costs_C += [unlabelled_value(unlabelled_cost), COST_LETHAL]
-        self._n_channels = len(self._costs_C)
-        self._channel_256 = np.full(256, self._n_classes, np.intp)
-        self._channel_256[: self._n_classes] = np.arange(self._n_classes)
-        self._channel_256[OBSTACLE] = self._n_classes + 1
-        n_cells = size.cells_x * size.cells_y
-        self._evidence_NC = np.zeros((n_cells, self._n_channels), np.float32)
-        # Evidence as it counts towards being known: lethal evidence several times.
-        self._known_N = np.zeros(n_cells, np.float32)
-        self._cost_N = np.zeros(n_cells, np.int8)
-        # Which source spoke last of each cell, by its place in ``_newest``.
-        self._source_N = np.zeros(n_cells, np.uint8)
-        self._weights_3C = self._weights()
+        rules = Rules.of(self._costs_C, lethal_share)
+        self._rules = rules.with_doubt(sure_confidence, min_confidence)
+        self._cells = CellEvidence(size.cells_y, size.cells_x, len(self._costs_C))
         self.reset()
 
     def reset(self) -> None:
         """Forget everything, and the time too."""
-        self._evidence_NC.fill(0.0)
-        self._known_N.fill(0.0)
-        self._cost_N.fill(0)
+        self._cells.clear()
         self._cell: tuple[int, int] | None = None
         self._stamp_ns: int | None = None
         self._reference_ns = 0
@@ -130,9 +122,7 @@ class RollingCostmap:
         """
         if source not in self._newest:
             return
-        gone_N = np.flatnonzero(self._source_N == list(self._newest).index(source))
-        self._evidence_NC[gone_N] = 0.0
-        self._known_N[gone_N] = 0.0
+        self._cells.clear_source(list(self._newest).index(source))
 
     def set_class_cost(self, name: str, cost: Cost) -> None:
         """Change what a class costs; what was seen before counts at the new cost at once.
@@ -141,8 +131,18 @@ class RollingCostmap:
             OntologyError: There is no such class, or it is not a cost.
         """
         self._costs_C[self._ontology.id_of(name)] = cost_value(cost, where=f"class_cost.{name}")
-        self._weights_3C = self._weights()
-        self._refresh(slice(None))
+        self._rules = self._rules.with_costs(self._costs_C)
+        self._cells.refresh(self._rules)
+
+    def set_sure_confidence(self, sure_confidence: float) -> None:
+        """Change the confidence from which a cell is sure; it counts for what was seen before at once.
+
+        Raises:
+            InputError: It is out of bounds.
+        """
+        check_sure_confidence(sure_confidence)
+        self._rules = self._rules.with_doubt(sure_confidence, self._min_confidence)
+        self._cells.refresh(self._rules)
 
     def update(
         self, observation: GridObservation, odom_T_base: Transform | None = None, *, source: str = ""
@@ -159,7 +159,7 @@ class RollingCostmap:
             The grid at the stamp of the newest observation of all sources.
 
         Raises:
-            InputError: The observation's cells are of another size.
+            InputError: The observation's cells are of another size, or its arrays of another shape than its grid.
             OffroadSegError: The observation is older than this source's newest one: ``reset`` first.
         """
         stamp_ns = observation.stamp_ns
@@ -174,6 +174,7 @@ class RollingCostmap:
             raise InputError(
                 f"the observation's cells are {observation.grid.resolution:g} m, the map's {self._size.resolution:g} m"
             )
+        _check_shape(observation)
         if odom_T_base is None:
             cell = origin_cell(observation.grid)
         else:
@@ -194,9 +195,10 @@ class RollingCostmap:
         """
         if self._stamp_ns is None or self._cell is None:
             raise OffroadSegError("the costmap has seen nothing yet", mend="call update() first")
-        known_N = self._known_N >= self._min_evidence * self._scale(self._stamp_ns)
-        cost_N = np.where(known_N, self._cost_N, np.int8(COST_UNKNOWN))
-        return Costmap(self._unrolled(cost_N), self._grid(), self._frame_id, self._stamp_ns)
+        (x, y), size = self._cell, self._size
+        least = self._min_evidence * self._scale(self._stamp_ns)
+        cost_HW = self._cells.grid((y % size.cells_y, x % size.cells_x), least)
+        return Costmap(cost_HW, self._grid(), self._frame_id, self._stamp_ns)
 
     def unknown(self, stamp_ns: int, odom_T_base: Transform | None = None) -> Costmap:
         """A grid that is unknown as a whole, where the map last was (or around a pose). Forgets nothing."""
@@ -221,97 +223,46 @@ class RollingCostmap:
             self._reference_ns = stamp_ns
         scale = math.exp(max(-80.0, min((stamp_ns - self._reference_ns) / self._decay_ns, 80.0)))
         if scale > _MAX_SCALE:
-            self._evidence_NC *= np.float32(1.0 / scale)
-            self._known_N *= np.float32(1.0 / scale)
+            self._cells.scale_by(1.0 / scale)
             self._reference_ns = stamp_ns
             return 1.0
         return scale
 
     def _move(self, cell: tuple[int, int]) -> None:
-        if self._cell is None or self._cell == cell:
-            self._cell = cell
-            return
-        width, height = self._size.cells_x, self._size.cells_y
-        shape = (height, width)
-        known_HW = self._known_N.reshape(shape)
-        evidence_HWC = self._evidence_NC.reshape(*shape, -1)
-        for axis, (old, new, size) in enumerate(
-            zip(self._cell[::-1], cell[::-1], (height, width), strict=True)
-        ):
-            moved = new - old
-            if moved == 0:
-                continue
-            # Cells that come into the window take the slots of those that leave it.
-            first, count = (old + size, moved) if moved > 0 else (new, -moved)
-            slots = np.arange(first, first + min(count, size)) % size
-            at = (slots, slice(None)) if axis == 0 else (slice(None), slots)
-            known_HW[at] = 0.0
-            evidence_HWC[at] = 0.0
+        if self._cell is not None:
+            size = self._size
+            for axis, (old, new, count) in enumerate(
+                zip(self._cell[::-1], cell[::-1], (size.cells_y, size.cells_x), strict=True)
+            ):
+                # Cells that come into the window take the slots of those that leave it.
+                if new > old:
+                    self._cells.clear_lines(axis, old + count, new - old)
+                elif new < old:
+                    self._cells.clear_lines(axis, new, old - new)
         self._cell = cell
 
     def _add(self, observation: GridObservation, scale: float, source: int) -> None:
-        slots_N, seen_N = self._seen_slots(observation)
-        if slots_N.size == 0:
-            return
-        channel_N = np.take(self._channel_256, np.take(observation.labels_HW, seen_N))
-        weight_N = np.take(observation.evidence_HW, seen_N)
-        weight_N *= np.float32(scale)
-        self._evidence_NC.ravel()[slots_N * self._n_channels + channel_N] += weight_N
-        # A single source has the number that every cell begins with.
-        if len(self._newest) > 1:
-            self._source_N[slots_N] = source
+        assert self._cell is not None
         assert self._stamp_ns is not None
-        self._refresh(slots_N, limit=self._max_evidence * self._scale(self._stamp_ns))
+        size, grid = self._size, observation.grid
+        (x, y), (left, bottom) = self._cell, origin_cell(grid)
+        # Of the observation's cells, those that lie in the window.
+        rows = (max(y - bottom, 0), min(y - bottom + size.cells_y, grid.height))
+        columns = (max(x - left, 0), min(x - left + size.cells_x, grid.width))
+        if rows[0] < rows[1] and columns[0] < columns[1]:
+            self._cells.add(
+                observation,
+                (*rows, *columns),
+                ((bottom + rows[0]) % size.cells_y, (left + columns[0]) % size.cells_x),
+                self._rules,
+                scale=scale,
+                limit=self._max_evidence * self._scale(self._stamp_ns),
+                source=source,
+            )
 
-    def _seen_slots(self, observation: GridObservation) -> tuple[Index, Index]:
-        """Slots of the cells that were seen and lie in the window, and their flat indices in the observation."""
-        grid = observation.grid
-        assert self._cell is not None
-        width, height = self._size.cells_x, self._size.cells_y
-        x, y = origin_cell(grid)
-        column, row = np.arange(grid.width) + x, np.arange(grid.height) + y
-        slots_HW = (row % height * width)[:, None] + (column % width)[None, :]
-        seen_HW = observation.evidence_HW > 0
-        if (x, y) != self._cell or (grid.width, grid.height) != (width, height):
-            seen_HW &= ((row >= self._cell[1]) & (row < self._cell[1] + height))[:, None]
-            seen_HW &= ((column >= self._cell[0]) & (column < self._cell[0] + width))[None, :]
-        seen_N = np.flatnonzero(seen_HW)
-        return np.take(slots_HW, seen_N), seen_N
 
-    def _weights(self) -> F32:
-        """For each class: known (1 or 0), cost with lethal as 98, lethal (1 or 0). Unknown classes count nothing."""
-        costs = np.array(self._costs_C)
-        known = costs != COST_UNKNOWN
-        graded = np.where(known, np.minimum(costs, COST_MAX_GRADED), 0)
-        return np.stack([known, graded, costs == COST_LETHAL]).astype(np.float32)
-
-    def _refresh(self, slots: Index | slice, limit: float = math.inf) -> None:
-        """Work out sum and cost of some cells from their evidence."""
-        # np.take gathers rows three times as fast as an index does.
-        rows = self._evidence_NC if isinstance(slots, slice) else np.take(self._evidence_NC, slots, axis=0)
-        total, graded, lethal = self._weights_3C @ rows.T
-        full = np.flatnonzero(total > limit)
-        if full.size:
-            shrink = np.float32(limit) / total[full]
-            where = full if isinstance(slots, slice) else slots[full]
-            self._evidence_NC[where] = np.take(rows, full, axis=0) * shrink[:, None]
-            for values in (total, graded, lethal):
-                values[full] *= shrink
-        safe = np.maximum(total, np.float32(1e-30))
-        cost = np.rint(graded / safe)
-        np.copyto(cost, COST_LETHAL, where=lethal >= self._lethal_share * safe)
-        self._known_N[slots] = total + np.float32(_CAUTION - 1.0) * lethal
-        self._cost_N[slots] = cost.astype(np.int8)
-
-    def _unrolled(self, slots_N: I8) -> I8:
-        """From slots to the window's rows and columns."""
-        assert self._cell is not None
-        width, height = self._size.cells_x, self._size.cells_y
-        slots_HW = slots_N.reshape(height, width)
-        sx, sy = self._cell[0] % width, self._cell[1] % height
-        out = np.empty_like(slots_HW)
-        out[: height - sy, : width - sx] = slots_HW[sy:, sx:]
-        out[: height - sy, width - sx :] = slots_HW[sy:, :sx]
-        out[height - sy :, : width - sx] = slots_HW[:sy, sx:]
-        out[height - sy :, width - sx :] = slots_HW[:sy, :sx]
-        return out
+def _check_shape(observation: GridObservation) -> None:
+    shape = (observation.grid.height, observation.grid.width)
+    for array_HW in (observation.labels_HW, observation.evidence_HW, observation.confidence_HW):
+        if array_HW is not None and array_HW.shape != shape:
+            raise InputError(f"the observation's grid has {shape} cells, one of its arrays {array_HW.shape}")

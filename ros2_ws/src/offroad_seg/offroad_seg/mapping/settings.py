@@ -40,6 +40,8 @@ class PipelineSettings:
         min_evidence: Evidence from which a cell is known; a clear look at a near cell is worth 1.
         max_evidence: Evidence at which a cell is saturated: a change is believed after about as many frames.
         lethal_share: Share of lethal evidence from which a cell is lethal.
+        sure_confidence: Mean confidence below which a cell costs more, evenly up to 98 at ``min_confidence``; 0: none
+            does (see ``RollingCostmap``).
         ground_height: Height of the base frame's origin above the ground, metres.
         slope_time: Seconds over which the vehicle's tilt becomes the ground's (see ``GroundSlope``): 0 takes the
             base frame's plane, infinite the horizontal one.
@@ -72,6 +74,7 @@ class PipelineSettings:
     min_evidence: float = 0.05
     max_evidence: float = 10.0
     lethal_share: float = 0.25
+    sure_confidence: float = 0.6
     ground_height: float = 0.0
     slope_time: float = 1.0
     slope_uncertainty: float = 2.0
@@ -187,6 +190,8 @@ class PipelineSettings:
             max_evidence=self.max_evidence,
             lethal_share=self.lethal_share,
             unlabelled_cost=self.unlabelled_cost,
+            min_confidence=self.min_confidence,
+            sure_confidence=self.sure_confidence,
         )
         for name, cost in self.class_cost.items():
             costmap.set_class_cost(name, cost)

@@ -76,6 +76,7 @@ def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> Pipeli
         resolution=settings.costmap_resolution,
         max_range=settings.costmap_max_range,
         decay_time=settings.costmap_decay_time,
+        sure_confidence=settings.costmap_sure_confidence,
         ground_height=settings.ground_height,
         costmap_frame=settings.grid_frame,
         odom_frame=settings.odom_frame,

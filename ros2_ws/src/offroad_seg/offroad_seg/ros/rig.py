@@ -94,6 +94,14 @@ class Rig:
         """
         self.first.set_class_cost(name, cost)
 
+    def set_sure_confidence(self, sure_confidence: float) -> None:
+        """Change the mean confidence below which a cell costs more.
+
+        Raises:
+            InputError: It is out of bounds.
+        """
+        self.first.set_sure_confidence(sure_confidence)
+
     def close(self) -> None:
         """Free the engine."""
         self.first.close()

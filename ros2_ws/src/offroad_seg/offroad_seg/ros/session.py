@@ -133,6 +133,8 @@ class Session:
             if name.startswith(COST_PREFIX):
                 class_name = name[len(COST_PREFIX) :]
                 self._worker.post(lambda n=class_name, v=value: self._rig.set_class_cost(n, v))  # type: ignore[misc]
+            elif name == "costmap.sure_confidence":
+                self._worker.post(lambda v=value: self._rig.set_sure_confidence(v))  # type: ignore[misc]
 
     def on_image(self, camera: CameraSource, message: Any) -> None:
         """The newest image: judged by its header, then left in the slot."""

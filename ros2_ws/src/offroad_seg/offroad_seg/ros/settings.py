@@ -159,6 +159,15 @@ class Settings:
     costmap_decay_time: float = _costmap(
         10.0, "decay_time", "Evidence fades with this time (s)", 0.1, 86400.0
     )
+    costmap_sure_confidence: float = _p(
+        0.6,
+        "A cell whose mean confidence is lower costs more, evenly up to 98 at `min_confidence`, below which nothing is"
+        " known; 0 = doubt costs nothing. Pixels out of distribution are doubted, too",
+        name="costmap.sure_confidence",
+        low=0.0,
+        high=1.0,
+        dynamic=True,
+    )
     costmap_unlabelled_cost: int = _p(
         -1,
         "Cost of pixels without a class: -1 unknown, 1-98, 100 lethal",
