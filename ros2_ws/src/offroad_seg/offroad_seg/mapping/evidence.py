@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from offroad_seg.native import fusion
 from offroad_seg.types import COST_LETHAL, COST_MAX_GRADED, COST_UNKNOWN, OBSTACLE
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ class CellEvidence:
     in one unit, which the caller makes grow with time, so that ageing touches no cell.
 
     The sums follow each look instead of being added up anew: known evidence, evidence × cost, lethal evidence, and what
-    was doubted, which is to the known as (1 − confidence) to confidence.
+    was doubted, which is to the known as (1 − confidence) to confidence. C and numpy do the same operations on float32
+    in the same order, and so give the same values.
 
     Args:
         height: Rows of the window.
@@ -164,6 +166,20 @@ class CellEvidence:
             limit: Sum of known evidence at which a cell is saturated.
             source: Who looks, 0–255.
         """
+        numbers = (np.float32(scale), np.float32(limit), rules.lethal_share, rules.sure, rules.gain)
+        if fusion.fuse(
+            observation.labels_HW,
+            observation.evidence_HW,
+            observation.confidence_HW,
+            part,
+            slot,
+            (self._evidence_NC, self._sums_4N, self._cost_N, self._source_N),
+            (rules.channel_256, rules.weights_3C, _DOUBT_256),
+            self._shape,
+            source,
+            numbers,
+        ):
+            return
         top, bottom, left, right = part
         evidence_hw = observation.evidence_HW[top:bottom, left:right]
         seen_N = np.flatnonzero(evidence_hw > 0)
@@ -205,6 +221,8 @@ class CellEvidence:
         """
         out_HW = np.empty(self._shape, np.int8)
         more, enough = np.float32(CAUTION - 1.0), np.float32(least)
+        if fusion.unroll(self._sums_4N, self._cost_N, slot, (more, enough), out_HW):
+            return out_HW
         known_N = self._sums_4N[0] + more * self._sums_4N[2] >= enough
         cost_HW = np.where(known_N, self._cost_N, np.int8(COST_UNKNOWN)).reshape(self._shape)
         (height, width), (sy, sx) = self._shape, slot
