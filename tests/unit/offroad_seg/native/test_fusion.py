@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from offroad_seg.mapping.evidence import CellEvidence, Rules
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.mapping.rolling import RollingCostmap
-from offroad_seg.native import library
+from offroad_seg.native import fusion, library
 from offroad_seg.ontology import load_ontology
 from offroad_seg.transforms import Transform
 from offroad_seg.types import GridObservation, GridSpec
@@ -105,6 +105,8 @@ def test_cells_that_are_not_there_are_refused(part, slot):
         CellEvidence(3, 4, 3).add(look, part, slot, rules, scale=1.0, limit=1.0, source=0)
     with kernels(True), pytest.raises(ValueError, match="no slot"):
         CellEvidence(3, 4, 3).grid((3, 0), 0.1)
+    with pytest.raises(ValueError, match="no channel 9 of 3"):
+        fusion.Tables(np.full(256, 9, np.uint8), np.zeros((3, 3), np.float32), np.zeros(256, np.float32))
 
 
 def test_arrays_with_gaps_are_left_to_numpy():

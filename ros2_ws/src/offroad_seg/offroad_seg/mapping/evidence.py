@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CAUTION = 5.0
 """Of lethal evidence a fifth is enough to be known."""
 
+_MORE = CAUTION - 1.0
 _LEAST = np.float32(1e-30)
 _GRADED = np.float32(COST_MAX_GRADED)
 # A full look of confidence c/255 is worth as much evidence and leaves the rest doubted: that many times the evidence.
@@ -50,6 +52,16 @@ class Rules:
     lethal_share: np.float32
     sure: np.float32
     gain: np.float32
+
+    @cached_property
+    def tables(self) -> fusion.Tables:
+        """For the kernel."""
+        return fusion.Tables(self.channel_256, self.weights_3C, _DOUBT_256)
+
+    @cached_property
+    def numbers(self) -> tuple[float, float, float]:
+        """For the kernel."""
+        return float(self.lethal_share), float(self.sure), float(self.gain)
 
     @classmethod
     def of(cls, costs_C: list[int], lethal_share: float) -> Rules:
@@ -112,6 +124,9 @@ class CellEvidence:
         self._cost_N = np.zeros(n_cells, np.int8)
         # Who spoke last of each cell.
         self._source_N = np.zeros(n_cells, np.uint8)
+        self._store = fusion.Store(
+            self._shape, self._evidence_NC, self._sums_4N, self._cost_N, self._source_N
+        )
 
     def clear(self) -> None:
         """Nothing is known."""
@@ -124,6 +139,8 @@ class CellEvidence:
         evidence_HWC = self._evidence_NC.reshape(*self._shape, -1)
         sums_4HW = self._sums_4N.reshape(4, *self._shape)
         begin, count = first % size, min(count, size)
+        if fusion.clear(self._store, axis, begin, count):
+            return
         for part in (slice(begin, min(begin + count, size)), slice(0, max(begin + count - size, 0))):
             if axis == 0:
                 evidence_HWC[part] = 0.0
@@ -166,18 +183,17 @@ class CellEvidence:
             limit: Sum of known evidence at which a cell is saturated.
             source: Who looks, 0–255.
         """
-        numbers = (np.float32(scale), np.float32(limit), rules.lethal_share, rules.sure, rules.gain)
+        rounded = np.float32(scale), np.float32(limit)
         if fusion.fuse(
             observation.labels_HW,
             observation.evidence_HW,
             observation.confidence_HW,
             part,
             slot,
-            (self._evidence_NC, self._sums_4N, self._cost_N, self._source_N),
-            (rules.channel_256, rules.weights_3C, _DOUBT_256),
-            self._shape,
+            self._store,
+            rules.tables,
             source,
-            numbers,
+            (*map(float, rounded), *rules.numbers),
         ):
             return
         top, bottom, left, right = part
@@ -220,10 +236,10 @@ class CellEvidence:
             least: Known evidence, lethal several times, from which a cell is known.
         """
         out_HW = np.empty(self._shape, np.int8)
-        more, enough = np.float32(CAUTION - 1.0), np.float32(least)
-        if fusion.unroll(self._sums_4N, self._cost_N, slot, (more, enough), out_HW):
+        enough = np.float32(least)
+        if fusion.unroll(self._store, slot, (_MORE, float(enough)), out_HW):
             return out_HW
-        known_N = self._sums_4N[0] + more * self._sums_4N[2] >= enough
+        known_N = self._sums_4N[0] + np.float32(_MORE) * self._sums_4N[2] >= enough
         cost_HW = np.where(known_N, self._cost_N, np.int8(COST_UNKNOWN)).reshape(self._shape)
         (height, width), (sy, sx) = self._shape, slot
         out_HW[: height - sy, : width - sx] = cost_HW[sy:, sx:]

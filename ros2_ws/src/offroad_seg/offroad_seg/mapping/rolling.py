@@ -94,7 +94,8 @@ class RollingCostmap:
         self._costs_C += [unlabelled_value(unlabelled_cost), COST_LETHAL]
         rules = Rules.of(self._costs_C, lethal_share)
         self._rules = rules.with_doubt(sure_confidence, min_confidence)
-        self._cells = CellEvidence(size.cells_y, size.cells_x, len(self._costs_C))
+        self._shape = (size.cells_y, size.cells_x)
+        self._cells = CellEvidence(*self._shape, len(self._costs_C))
         self.reset()
 
     def reset(self) -> None:
@@ -184,7 +185,7 @@ class RollingCostmap:
             self._move(cell)
             self._stamp_ns = stamp_ns
         self._newest[source] = stamp_ns
-        self._add(observation, self._scale(stamp_ns), list(self._newest).index(source))
+        self._add(observation, list(self._newest).index(source))
         return self.costmap()
 
     def costmap(self) -> Costmap:
@@ -195,27 +196,26 @@ class RollingCostmap:
         """
         if self._stamp_ns is None or self._cell is None:
             raise OffroadSegError("the costmap has seen nothing yet", mend="call update() first")
-        (x, y), size = self._cell, self._size
+        (x, y), (height, width) = self._cell, self._shape
         least = self._min_evidence * self._scale(self._stamp_ns)
-        cost_HW = self._cells.grid((y % size.cells_y, x % size.cells_x), least)
+        cost_HW = self._cells.grid((y % height, x % width), least)
         return Costmap(cost_HW, self._grid(), self._frame_id, self._stamp_ns)
 
     def unknown(self, stamp_ns: int, odom_T_base: Transform | None = None) -> Costmap:
         """A grid that is unknown as a whole, where the map last was (or around a pose). Forgets nothing."""
-        shape = (self._size.cells_y, self._size.cells_x)
         grid = (
             self._grid()
             if odom_T_base is None
             else self._size.around(*odom_T_base.translation_3[:2].tolist())
         )
-        return Costmap(np.full(shape, COST_UNKNOWN, np.int8), grid, self._frame_id, stamp_ns)
+        return Costmap(np.full(self._shape, COST_UNKNOWN, np.int8), grid, self._frame_id, stamp_ns)
 
     def _grid(self) -> GridSpec:
         if self._cell is None:
             return self._size.around(0.0, 0.0)
-        size = self._size
+        (height, width), resolution = self._shape, self._size.resolution
         x, y = self._cell
-        return GridSpec(size.cells_x, size.cells_y, size.resolution, x * size.resolution, y * size.resolution)
+        return GridSpec(width, height, resolution, x * resolution, y * resolution)
 
     def _scale(self, stamp_ns: int) -> float:
         """What evidence of weight 1 at that time counts in the stored unit; scales the store back when it is large."""
@@ -229,11 +229,9 @@ class RollingCostmap:
         return scale
 
     def _move(self, cell: tuple[int, int]) -> None:
-        if self._cell is not None:
-            size = self._size
-            for axis, (old, new, count) in enumerate(
-                zip(self._cell[::-1], cell[::-1], (size.cells_y, size.cells_x), strict=True)
-            ):
+        if self._cell is not None and self._cell != cell:
+            moves = zip(self._cell[::-1], cell[::-1], self._shape, strict=True)
+            for axis, (old, new, count) in enumerate(moves):
                 # Cells that come into the window take the slots of those that leave it.
                 if new > old:
                     self._cells.clear_lines(axis, old + count, new - old)
@@ -241,22 +239,24 @@ class RollingCostmap:
                     self._cells.clear_lines(axis, new, old - new)
         self._cell = cell
 
-    def _add(self, observation: GridObservation, scale: float, source: int) -> None:
+    def _add(self, observation: GridObservation, source: int) -> None:
         assert self._cell is not None
         assert self._stamp_ns is not None
-        size, grid = self._size, observation.grid
+        newest = self._scale(self._stamp_ns)
+        scale = newest if observation.stamp_ns == self._stamp_ns else self._scale(observation.stamp_ns)
+        grid, (height, width) = observation.grid, self._shape
         (x, y), (left, bottom) = self._cell, origin_cell(grid)
         # Of the observation's cells, those that lie in the window.
-        rows = (max(y - bottom, 0), min(y - bottom + size.cells_y, grid.height))
-        columns = (max(x - left, 0), min(x - left + size.cells_x, grid.width))
+        rows = (max(y - bottom, 0), min(y - bottom + height, grid.height))
+        columns = (max(x - left, 0), min(x - left + width, grid.width))
         if rows[0] < rows[1] and columns[0] < columns[1]:
             self._cells.add(
                 observation,
                 (*rows, *columns),
-                ((bottom + rows[0]) % size.cells_y, (left + columns[0]) % size.cells_x),
+                ((bottom + rows[0]) % height, (left + columns[0]) % width),
                 self._rules,
                 scale=scale,
-                limit=self._max_evidence * self._scale(self._stamp_ns),
+                limit=self._max_evidence * newest,
                 source=source,
             )
 

@@ -95,6 +95,22 @@ KERNEL void fusion_add(const uint8_t *labels, const float *evidence, const uint8
     }
 }
 
+/* No evidence in some rows and columns of a window that wraps. */
+KERNEL void fusion_clear(float *restrict store, float *restrict sums, int64_t n_channels, int64_t height, int64_t width,
+                         int64_t top, int64_t rows, int64_t left, int64_t columns)
+{
+    int64_t cells = height * width, n = columns < width - left ? columns : width - left;
+    for (int64_t y = top; y < top + rows; y++) {
+        int64_t row = y % height * width;
+        memset(store + (row + left) * n_channels, 0, (size_t)(n * n_channels) * sizeof *store);
+        memset(store + row * n_channels, 0, (size_t)((columns - n) * n_channels) * sizeof *store);
+        for (int64_t k = 0; k < 4; k++) {
+            memset(sums + k * cells + row + left, 0, (size_t)n * sizeof *sums);
+            memset(sums + k * cells + row, 0, (size_t)(columns - n) * sizeof *sums);
+        }
+    }
+}
+
 static inline void tell(const float *restrict total, const float *restrict lethal, const int8_t *restrict cost,
                         int8_t *restrict out, int64_t n, float caution, float least)
 {
