@@ -59,7 +59,8 @@ class Manifest:
         ood: How the graph's ``ood`` output is made (``engines.base``); None where it has none. ``score``
             (``max_logit``: minus the largest logit; ``energy``: minus the logarithm of the sum of their exponentials),
             ``threshold`` and ``scale`` in units of that score, the ``percentile`` of validation pixels that the
-            threshold is, and ``fitted_on``.
+            threshold is, and ``fitted_on``. For an engine that was compiled on real pictures also ``level``, the value
+            of its output from which a pixel is out of distribution in place of 128, and ``level_fitted_on``.
         files: File name → SHA-256, every file of the bundle but the manifest.
         schema_version: Version of this record.
     """

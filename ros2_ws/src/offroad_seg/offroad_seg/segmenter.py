@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from offroad_seg.engines.base import ImageEngine
 from offroad_seg.errors import EngineError, InputError
 from offroad_seg.mapping.buffers import message_array
 from offroad_seg.spread import spread_between
-from offroad_seg.types import Segmentation
+from offroad_seg.types import OOD_THRESHOLD, Segmentation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,6 +90,8 @@ class Segmenter:
         self.engine = engine
         self.timings_ms: dict[str, float] = {}
         self._letterbox = bundle.letterbox
+        self._ood_256 = _ood_table(bundle.manifest.ood)
+        self._ood_HW = np.empty((self._letterbox.height, self._letterbox.width), np.uint8)
         self._input_BHWC = np.empty((1, self._letterbox.height, self._letterbox.width, 3), np.uint8)
         self._outputs: list[tuple[U8, ...]] = []
         self._network_outputs: list[tuple[U8, ...]] = []
@@ -174,7 +176,10 @@ class Segmenter:
                 where=f"engine {self.engine.name}",
                 mend="compile the bundle with --precision fp32, or train the model again: its weights overflow",
             )
-        return tuple(array[0] for _, array in named), mean_confidence
+        arrays = [array[0] for _, array in named]
+        if self._ood_256 is not None:
+            arrays[2] = np.asarray(cv2.LUT(arrays[2], self._ood_256, dst=self._ood_HW), np.uint8)
+        return tuple(arrays), mean_confidence
 
     def _inside(self, found: tuple[U8, ...], height: int, width: int) -> tuple[U8, ...]:
         """The network's own pixels without the padding, turned as the image came: views of the engine's arrays."""
@@ -217,6 +222,14 @@ def check_view(output_size: tuple[int, int] | None, rotation: int) -> None:
             where="camera_rotation",
             mend="give 0, 90, 180 or 270: degrees clockwise that set the image upright",
         )
+
+
+def _ood_table(ood: dict[str, Any] | None) -> U8 | None:
+    """What the engine's OOD scores are worth, (256,): its own level becomes ``OOD_THRESHOLD``; None: it is that."""
+    level = OOD_THRESHOLD if ood is None else int(ood.get("level", OOD_THRESHOLD))
+    if level == OOD_THRESHOLD:
+        return None
+    return np.clip(np.arange(256) + (OOD_THRESHOLD - level), 0, 255).astype(np.uint8)
 
 
 def _oldest(outputs: list[tuple[U8, ...]], height: int, width: int, count: int) -> tuple[U8, ...]:

@@ -29,6 +29,9 @@ OBSTACLE = 253
 OOD_THRESHOLD = 128
 """Value of ``Segmentation.ood_HW`` from which a pixel is unlike what the network was fitted on."""
 
+OOD_MEDIAN = 64
+"""Its value for half of the validation pixels of the export."""
+
 COST_UNKNOWN = -1
 COST_FREE = 0
 COST_MAX_GRADED = 98

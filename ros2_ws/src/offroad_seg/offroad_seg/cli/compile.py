@@ -9,7 +9,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offroad_seg.cli.command import Command
 
@@ -234,10 +234,25 @@ def _print_result(bundle: Bundle) -> None:
         against = "the masks" if parity["iou_against"] == "truth" else "the portable bundle"
         print(f"worst class: {parity['worst_class']}, IoU with {against} {parity['worst_iou_change']:+.4f}")
     print(f"latency: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms over {latency['runs']} runs")
+    ood = manifest.ood
+    if ood is not None:
+        print(_ood_line(ood))
     known = [f"{where} {amount:.0f} MiB" for where, amount in memory.items() if amount is not None]
     if known:
         print(f"memory: {', '.join(known)}")
     print(f"bundle: {bundle.path}")
+
+
+def _ood_line(ood: dict[str, Any]) -> str:
+    """Where out of distribution begins, and how that was found."""
+    if "level" not in ood:
+        return "out of distribution: from the threshold of the export (real --images would fit it to this engine)"
+    fitted = ood["level_fitted_on"]
+    return (
+        f"out of distribution: from level {ood['level']} on, fitted to this engine: {fitted['flagged']:.2%} of the "
+        f"pixels of {fitted['images']} images (at most {100 - ood['percentile']:g}%; the export's 128 would flag "
+        f"{fitted['flagged_at_export']:.2%})"
+    )
 
 
 COMMAND = Command(

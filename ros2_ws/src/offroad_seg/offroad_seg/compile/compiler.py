@@ -16,6 +16,7 @@ from offroad_seg.compile.cache import entry_path, load_entry, locked
 from offroad_seg.compile.gate_images import MAX_IMAGES, calibration_images, gate_images
 from offroad_seg.compile.images import list_images
 from offroad_seg.compile.judge import judge
+from offroad_seg.compile.ood_level import with_level
 from offroad_seg.compile.out_of_memory import gpu_memory_error
 from offroad_seg.compile.space import full_disk, require_space
 from offroad_seg.compile.watch import Watched
@@ -279,6 +280,8 @@ def _judged(
             "reference": judgement.reference,
             backend: judgement.parity.to_dict(),
         },
+        # From the portable bundle's: one that was fitted on other pictures does not stay.
+        ood=with_level(bundle.manifest.ood, judgement.parity),
         latency_ms={backend: judgement.latency_ms},
         memory_mb={backend: judgement.memory_mb},
     )

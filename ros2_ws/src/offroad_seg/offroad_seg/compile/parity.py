@@ -85,6 +85,7 @@ class Parity:
         worst_image: Its name.
         max_confidence_difference: Greatest difference of the confidence, 0–1.
         ood_agreement: Part of pixels on which both say in, or out of, distribution; None without that output.
+        ood_counts: int64 (256,): pixels by the candidate's OOD score; None without that output.
         not_finite: Images on which a logit was not finite.
         by_image: Name → part of pixels with the same label.
         frames: The worst images, the worst first.
@@ -103,6 +104,7 @@ class Parity:
     worst_image: str = ""
     max_confidence_difference: float = 0.0
     ood_agreement: float | None = None
+    ood_counts: I64 | None = None
     not_finite: list[str] = field(default_factory=list)
     by_image: dict[str, float] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
@@ -199,8 +201,11 @@ def compare(
         difference = float(np.abs(confidence_HW - found.confidence_BHW[0][image.inside]).max()) / 255
         parity.max_confidence_difference = max(parity.max_confidence_difference, difference)
         if ood_HW is not None and found.ood_BHW is not None:
-            ood_equal += np.count_nonzero(ood_HW == (found.ood_BHW[0][image.inside] >= OOD_THRESHOLD))
+            found_HW = found.ood_BHW[0][image.inside]
+            ood_equal += np.count_nonzero(ood_HW == (found_HW >= OOD_THRESHOLD))
             parity.ood_agreement = ood_equal / parity.pixels
+            counts = np.bincount(found_HW.ravel(), minlength=_IDS).astype(np.int64)
+            parity.ood_counts = counts if parity.ood_counts is None else parity.ood_counts + counts
     if parity.pixels:
         parity.agreement = float(np.trace(parity.pairs_NN)) / parity.pixels
         parity.worst_image = min(parity.by_image, key=lambda name: parity.by_image[name])

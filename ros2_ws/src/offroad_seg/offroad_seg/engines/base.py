@@ -9,7 +9,8 @@ The graph contract, which ``export`` writes and every engine runs:
 - output ``mean_confidence``: float32 [1], mean probability; NaN if and only if some logit was not finite;
 - output ``ood``, only where the manifest has ``ood``: uint8 [1, H, W], how unlike the validation images a pixel is.
   floor(128 + 64 × (score − threshold) / scale), kept within 0–255: ``types.OOD_THRESHOLD`` (128) and above are out of
-  distribution, 64 is the median of validation pixels.
+  distribution, 64 is the median of validation pixels. Where the manifest has ``ood.level``, that takes the place of
+  128: the segmenter moves the scores by the difference.
 """
 
 from __future__ import annotations
