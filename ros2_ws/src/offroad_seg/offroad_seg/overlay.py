@@ -34,12 +34,12 @@ def overlay_image(image_HWC: U8, labels_HW: U8, ontology: Ontology, out: U8 | No
     out = np.empty(image_HWC.shape, np.uint8) if out is None else out
     # Half of the image is rounded down, half of the colour up: their sum is right on average, and fits a byte.
     half_colors_2563 = (ontology.colors_2563 >> 1) + (ontology.colors_2563 & 1)
-    colors_hwC = np.asarray(cv2.applyColorMap(labels_HW, half_colors_2563.reshape(256, 1, 3)), np.uint8)
-    spread = spread_between(colors_hwC.shape[:2], image_HWC.shape[:2])
-    colors_hWC = spread.across(colors_hwC)
     height, width = image_HWC.shape[:2]
-    if overlay_rows(image_HWC, colors_hWC, spread.rows_H, out):
+    spread = spread_between(labels_HW.shape, (height, width))
+    if overlay_rows(image_HWC, labels_HW, half_colors_2563, spread, out):
         return out
+    colors_hwC = np.asarray(cv2.applyColorMap(labels_HW, half_colors_2563.reshape(256, 1, 3)), np.uint8)
+    colors_hWC = spread.across(colors_hwC)
     step = max(1, _BAND_BYTES // (3 * width))
     kept = np.empty((min(step, height), width, 3), np.uint8)
     for top in range(0, height, step):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cv2
 import numpy as np
 
+from offroad_seg.native.spread import spread_bytes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,12 +30,17 @@ class Spread:
     Attributes:
         rows_H: For each row of the target the source's row that it shows.
         columns_W: Likewise the column.
+        near_rows_H: ``rows_H`` as int32, for kernels.
+        first_w: int32, for each column of the source the first of the target's that shows it or one behind it, and one
+            more: the target's width.
     """
 
     def __init__(self, source: tuple[int, int], target: tuple[int, int]) -> None:
         self.source, self.target = source, target
         self.rows_H = _places(source[0], target[0])
         self.columns_W = _places(source[1], target[1])
+        self.near_rows_H = self.rows_H.astype(np.int32)
+        self.first_w = np.searchsorted(self.columns_W, np.arange(source[1] + 1)).astype(np.int32)
 
     def across(self, source: NDArray[Number]) -> NDArray[Number]:
         """The source (h, w) or (h, w, C) in its own rows and the target's columns; itself where they are the same."""
@@ -51,6 +58,8 @@ class Spread:
         """The source at the target's size, in ``out``, which is C-contiguous."""
         if self.source == self.target:
             np.copyto(out, source)
+        elif spread_bytes(source, self, out):
+            pass
         elif self.target[0] >= self.source[0]:
             self.down(self.across(source), out)
         else:

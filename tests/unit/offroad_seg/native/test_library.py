@@ -41,9 +41,9 @@ def test_the_switch_leaves_them_out(monkeypatch):
         pytest.skip(find()[1])
     monkeypatch.setenv(SWITCH, "0")
     assert not enabled()
-    assert function("overlay_rows", "ppppii") is None
+    assert function("overlay_rows", "ppipppppii") is None
     monkeypatch.setenv(SWITCH, "1")
-    assert function("overlay_rows", "ppppii") is not None
+    assert function("overlay_rows", "ppipppppii") is not None
 
 
 def test_a_library_of_other_sources_is_refused(fresh, tmp_path):

@@ -4,14 +4,41 @@
  */
 #include "common.h"
 
-/* Rows of an image, halved, plus rows of colours that are halved already and lie rows_H[y] lines into `colors`. */
-KERNEL void overlay_rows(const uint8_t *restrict image, const uint8_t *restrict colors, const int64_t *restrict rows_H,
-                         uint8_t *restrict out, int64_t height, int64_t bytes)
+enum { PATTERN_PIXELS = 5, PATTERN_BYTES = 16 };
+
+/* One row of colours: each pixel of the source is written fivefold where it begins, and the next one writes over what
+ * is too much. So `row` has PATTERN_BYTES more than the image. */
+static inline void stretch(const uint8_t *restrict labels, uint8_t (*pattern_256)[PATTERN_BYTES],
+                           const int32_t *restrict first_w, int64_t w, uint8_t *restrict row)
 {
+    for (int64_t c = 0; c < w; c++) {
+        int32_t x = first_w[c];
+        const int32_t end = first_w[c + 1];
+        do {
+            memcpy(row + 3 * x, pattern_256[labels[c]], PATTERN_BYTES);
+            x += PATTERN_PIXELS;
+        } while (x < end);
+    }
+}
+
+/* An RGB image, halved, plus the colours of labels, which are halved already. Row y of the image shows the labels' row
+ * rows_H[y], whose pixel c begins at column first_w[c]. */
+KERNEL void overlay_rows(const uint8_t *restrict image, const uint8_t *restrict labels, int64_t w,
+                         const uint8_t *restrict colors_2563, const int32_t *restrict rows_H,
+                         const int32_t *restrict first_w, uint8_t *restrict row, uint8_t *restrict out, int64_t height,
+                         int64_t width)
+{
+    uint8_t pattern_256[256][PATTERN_BYTES];
+    for (int64_t label = 0; label < 256; label++)
+        for (int64_t k = 0; k < PATTERN_BYTES; k++)
+            pattern_256[label][k] = colors_2563[3 * label + k % 3];
+    const int64_t bytes = 3 * width;
     for (int64_t y = 0; y < height; y++) {
-        const uint8_t *from = image + y * bytes, *color = colors + rows_H[y] * bytes;
+        if (y == 0 || rows_H[y] != rows_H[y - 1])
+            stretch(labels + rows_H[y] * w, pattern_256, first_w, w, row);
+        const uint8_t *from = image + y * bytes;
         uint8_t *to = out + y * bytes;
         for (int64_t x = 0; x < bytes; x++)
-            to[x] = (uint8_t)((from[x] >> 1) + color[x]);
+            to[x] = (uint8_t)((from[x] >> 1) + row[x]);
     }
 }

@@ -12,28 +12,38 @@ from offroad_seg.native.library import function, pointer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from offroad_seg.spread import Spread
+
     U8 = NDArray[np.uint8]
 
+_SPARE = 16
 
-def overlay_rows(image_HWC: U8, colors_hWC: U8, rows_H: NDArray[np.int64], out_HWC: U8) -> bool:
-    """Half of the image plus colours that are halved already, ``colors_hWC[rows_H]``; False without the kernel.
+
+def overlay_rows(image_HWC: U8, labels_hw: U8, half_colors_2563: U8, spread: Spread, out_HWC: U8) -> bool:
+    """Half of the image plus the colours of its labels, which are halved already; False without the kernel.
 
     Args:
-        image_HWC: uint8, C-contiguous.
-        colors_hWC: uint8, of the image's width.
-        rows_H: For each row of the image one of the colours'.
-        out_HWC: Like the image, not the image itself.
+        image_HWC: uint8 RGB.
+        labels_hw: uint8, of any size.
+        half_colors_2563: Of each label, at most 128.
+        spread: From the labels' size to the image's.
+        out_HWC: Like the image, not the image itself; C-contiguous.
     """
-    kernel = function("overlay_rows", "ppppii")
-    if kernel is None or not image_HWC.flags.c_contiguous:
+    kernel = function("overlay_rows", "ppipppppii")
+    if kernel is None or not (image_HWC.flags.c_contiguous and labels_hw.flags.c_contiguous):
         return False
-    height, width, channels = image_HWC.shape
+    height, width = spread.target
+    row = np.empty(3 * width + _SPARE, np.uint8)
     kernel(
-        pointer(image_HWC, np.uint8),
-        pointer(colors_hWC, np.uint8, (len(colors_hWC), width, channels)),
-        pointer(rows_H, np.int64, (height,)),
+        pointer(image_HWC, np.uint8, (height, width, 3)),
+        pointer(labels_hw, np.uint8, spread.source),
+        spread.source[1],
+        pointer(half_colors_2563, np.uint8, (256, 3)),
+        pointer(spread.near_rows_H, np.int32, (height,)),
+        pointer(spread.first_w, np.int32, (spread.source[1] + 1,)),
+        pointer(row, np.uint8),
         pointer(out_HWC, np.uint8, image_HWC.shape),
         height,
-        width * channels,
+        width,
     )
     return True

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Small pictures spread over large ones: see spread.py.
+ */
+#include "common.h"
+
+enum { STEP = 8 };
+
+/* One row: each pixel of the source is written eightfold where it begins, and the next one writes over what is too
+ * much. So `row` has STEP bytes more than the target. */
+static inline void stretch(const uint8_t *restrict from, const int32_t *restrict first_w, int64_t w,
+                           uint8_t *restrict row)
+{
+    for (int64_t c = 0; c < w; c++) {
+        const uint64_t pixels = from[c] * UINT64_C(0x0101010101010101);
+        int32_t x = first_w[c];
+        const int32_t end = first_w[c + 1];
+        do {
+            memcpy(row + x, &pixels, STEP);
+            x += STEP;
+        } while (x < end);
+    }
+}
+
+/* Bytes: row y of the target shows the source's row rows_H[y], whose pixel c begins at column first_w[c]. Rows of the
+ * source lie `stride` bytes apart. */
+KERNEL void spread_bytes(const uint8_t *restrict source, int64_t stride, int64_t w, const int32_t *restrict rows_H,
+                         const int32_t *restrict first_w, uint8_t *restrict row, uint8_t *restrict out, int64_t height,
+                         int64_t width)
+{
+    for (int64_t y = 0; y < height; y++) {
+        if (y == 0 || rows_H[y] != rows_H[y - 1])
+            stretch(source + rows_H[y] * stride, first_w, w, row);
+        memcpy(out + y * width, row, (size_t)width);
+    }
+}
