@@ -30,7 +30,7 @@ class Spread:
     Attributes:
         rows_H: For each row of the target the source's row that it shows.
         columns_W: Likewise the column.
-        near_rows_H: ``rows_H`` as int32, for kernels.
+        near_rows_H: ``rows_H`` as int32, for kernels; likewise near_columns_W.
         first_w: int32, for each column of the source the first of the target's that shows it or one behind it, and one
             more: the target's width.
     """
@@ -39,7 +39,9 @@ class Spread:
         self.source, self.target = source, target
         self.rows_H = _places(source[0], target[0])
         self.columns_W = _places(source[1], target[1])
-        self.near_rows_H = self.rows_H.astype(np.int32)
+        self.near_rows_H, self.near_columns_W = (
+            each.astype(np.int32) for each in (self.rows_H, self.columns_W)
+        )
         self.first_w = np.searchsorted(self.columns_W, np.arange(source[1] + 1)).astype(np.int32)
 
     def across(self, source: NDArray[Number]) -> NDArray[Number]:

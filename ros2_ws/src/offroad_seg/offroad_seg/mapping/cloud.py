@@ -13,6 +13,8 @@ import numpy as np
 from offroad_seg.errors import CameraError
 from offroad_seg.mapping.buffers import Scratch, message_array
 from offroad_seg.mapping.level import ground_view
+from offroad_seg.mapping.rays import ray_tables
+from offroad_seg.native.cloud import ground_cloud
 from offroad_seg.spread import spread_between
 from offroad_seg.types import UNLABELLED
 
@@ -72,7 +74,8 @@ class GroundCloud:
         self._max_range = max_range
         self._ground_height = ground_height
         self._camera: CameraModel | None = None
-        self._x_HW = self._y_HW = self._square_HW = np.empty((0, 0), np.float32)
+        # x and y of the rays (x, y, 1): (1, W) and (H, 1) without distortion, else both (H, W).
+        self._rays: tuple[F32, F32] = (np.empty((0, 0), np.float32),) * 2
         self._band_rows = 1
         self._corners_B43 = np.empty((0, 4, 3))
         self._nothing_HW = np.empty((0, 0), np.float32)
@@ -115,13 +118,15 @@ class GroundCloud:
         self._prepare(camera)
         said = network or segmentation
         spread = spread_between(said.labels_HW.shape, (height, width))
+        plane = _Plane.of(view)
+        if self._native(said, spread, plane):
+            return self._points_HW
         kind_hw, ground_hw, sure_hw = self._masks(said)
         drop_hW = spread.across(np.asarray(cv2.LUT(ground_hw, _ground_only(view.drop)), np.float32))
         zero = np.zeros_like(kind_hw)
         said_hw4 = cv2.merge([said.labels_HW, said.confidence_HW, zero, zero])
         said_hW = spread.across(said_hw4.view(np.float32).reshape(kind_hw.shape))
         has_ground_H = np.take(ground_hw.any(axis=1), spread.rows_H)
-        plane = _Plane.of(view)
         some_B, all_B = self._in_range(view, plane)
         flat_HW4 = self._points_HW.view(np.float32).reshape(height, width, 4)
         get = self._scratch.get
@@ -147,12 +152,7 @@ class GroundCloud:
         if self._camera == camera:
             return
         height, width = camera.height, camera.width
-        v, u = np.mgrid[:height, :width]
-        with np.errstate(invalid="ignore"):
-            rays_N3 = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float64))
-            flat_2N = (rays_N3[:, :2] / rays_N3[:, 2:]).T.astype(np.float32)
-            self._x_HW, self._y_HW = (np.ascontiguousarray(each).reshape(height, width) for each in flat_2N)
-            self._square_HW = self._x_HW**2 + self._y_HW**2 + np.float32(1.0)
+        self._rays = ray_tables(camera)
         self._band_rows = max(1, _BAND_PIXELS // width)
         tops = range(0, height, self._band_rows)
         self._nothing_HW = np.full((self._band_rows, width), np.nan, np.float32)
@@ -160,9 +160,28 @@ class GroundCloud:
         self._points_HW = message_array((height, width), POINT)
         self._camera = camera
 
+    def _native(self, said: Segmentation, spread: Spread, plane: _Plane) -> bool:
+        """The same in compiled code; False where there is none."""
+        numbers = (*plane.normal_3, *plane.up_3, plane.drop, self._max_range**2)
+        return ground_cloud(
+            (said.labels_HW, said.confidence_HW),
+            self._kind_256,
+            self._min_confidence,
+            spread,
+            self._rays,
+            np.array(numbers, np.float32),
+            (_SIDE_ROWS, _SIDE_COLUMNS),
+            self._scratch,
+            self._points_HW,
+        )
+
+    def _rays_of(self, rows: slice) -> tuple[F32, F32]:
+        x, y = self._rays
+        return x[rows] if x.shape[0] > 1 else x, y[rows]
+
     def _corners(self, rows: slice) -> list[tuple[float, float, float]]:
         """What holds the directions (x, y, 1) of some rows: a rectangle's four corners; NaN where there is none."""
-        x, y = self._x_HW[rows], self._y_HW[rows]
+        x, y = np.broadcast_arrays(*self._rays_of(rows))
         seen = np.isfinite(x) & np.isfinite(y)
         if not seen.any():
             return [(np.nan, np.nan, np.nan)] * 4
@@ -206,21 +225,18 @@ class GroundCloud:
             everywhere: They are in range.
         """
         get = self._scratch.get
-        x, y = self._x_HW[rows], self._y_HW[rows]
-        along = cv2.addWeighted(
-            x, plane.normal_3[0], y, plane.normal_3[1], plane.normal_3[2], dst=get("along", drop.shape)
-        )
+        x, y = self._rays_of(rows)
+        n_3, up_3 = plane.normal_3, plane.up_3
+        along = np.add(x * n_3[0], y * n_3[1] + n_3[2], out=get("along", drop.shape))
         depth = np.divide(drop, along, out=drop)
         if not everywhere:
             # Along the ground: what of the ray is not vertical.
-            rise = cv2.addWeighted(
-                x, plane.up_3[0], y, plane.up_3[1], plane.up_3[2], dst=get("x", drop.shape)
-            )
-            np.multiply(rise, rise, out=rise)
-            np.subtract(self._square_HW[rows], rise, out=rise)
-            np.multiply(rise, depth, out=rise)
-            np.multiply(rise, depth, out=rise)
-            good = np.less_equal(rise, np.float32(self._max_range**2), out=get("good", drop.shape, np.bool_))
+            rise = np.add(x * up_3[0], y * up_3[1] + up_3[2], out=get("x", drop.shape))
+            reach = np.add(x * x, y * y + np.float32(1.0), out=get("reach", drop.shape))
+            reach -= np.multiply(rise, rise, out=rise)
+            reach *= depth
+            reach *= depth
+            good = np.less_equal(reach, np.float32(self._max_range**2), out=get("good", drop.shape, np.bool_))
             good &= depth > 0
             np.copyto(depth, np.float32(np.nan), where=~good)
         return (
@@ -237,15 +253,17 @@ class _Plane:
     Attributes:
         normal_3: Its normal, of vertical part 1.
         up_3: The vertical.
+        drop: As in ``GroundView``.
     """
 
     normal_3: list[float]
     up_3: list[float]
+    drop: float
 
     @classmethod
     def of(cls, view: GroundView) -> _Plane:
         normal_3 = view.camera_R_grid @ np.array([-view.slope_x, -view.slope_y, 1.0])
-        return cls(normal_3.tolist(), view.camera_R_grid[:, 2].tolist())
+        return cls(normal_3.tolist(), view.camera_R_grid[:, 2].tolist(), view.drop)
 
 
 def _ground_only(drop: float) -> F32:
@@ -276,7 +294,7 @@ def _feet(
     above = np.take(standing_hw & sure_hw, rows_H[last], axis=0)
     edge = np.flatnonzero(above & np.take(ground_hw, rows_H[last + 1], axis=0).view(np.bool_))
     at, edge_columns = np.divmod(edge, standing_hw.shape[1])
-    first = np.searchsorted(columns_W, np.arange(standing_hw.shape[1] + 1))
+    first = spread.first_w
     counts = np.diff(first)[edge_columns]
     rows = np.repeat(last[at], counts)
     starts = np.repeat(first[edge_columns] - np.cumsum(counts) + counts, counts)

@@ -18,4 +18,11 @@
 #define KERNEL __attribute__((visibility("default")))
 #endif
 
+/* Part of a kernel: compiled into each version of it, where it would else be compiled once, for the oldest processor. */
+#ifdef __GNUC__
+#define PART static inline __attribute__((always_inline))
+#else
+#define PART static inline
+#endif
+
 #endif

@@ -8,12 +8,12 @@ enum { PATTERN_PIXELS = 5, PATTERN_BYTES = 16 };
 
 /* One row of colours: each pixel of the source is written fivefold where it begins, and the next one writes over what
  * is too much. So `row` has PATTERN_BYTES more than the image. */
-static inline void stretch(const uint8_t *restrict labels, uint8_t (*pattern_256)[PATTERN_BYTES],
+PART void stretch(const uint8_t *restrict labels, uint8_t (*pattern_256)[PATTERN_BYTES],
                            const int32_t *restrict first_w, int64_t w, uint8_t *restrict row)
 {
     for (int64_t c = 0; c < w; c++) {
-        int32_t x = first_w[c];
-        const int32_t end = first_w[c + 1];
+        int64_t x = first_w[c];
+        const int64_t end = first_w[c + 1];
         do {
             memcpy(row + 3 * x, pattern_256[labels[c]], PATTERN_BYTES);
             x += PATTERN_PIXELS;

@@ -8,13 +8,13 @@ enum { STEP = 8 };
 
 /* One row: each pixel of the source is written eightfold where it begins, and the next one writes over what is too
  * much. So `row` has STEP bytes more than the target. */
-static inline void stretch(const uint8_t *restrict from, const int32_t *restrict first_w, int64_t w,
+PART void stretch(const uint8_t *restrict from, const int32_t *restrict first_w, int64_t w,
                            uint8_t *restrict row)
 {
     for (int64_t c = 0; c < w; c++) {
         const uint64_t pixels = from[c] * UINT64_C(0x0101010101010101);
-        int32_t x = first_w[c];
-        const int32_t end = first_w[c + 1];
+        int64_t x = first_w[c];
+        const int64_t end = first_w[c + 1];
         do {
             memcpy(row + x, &pixels, STEP);
             x += STEP;

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A ground point for each labelled pixel: see mapping/cloud.py.
+ */
+#include "common.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum { GROUND = 1, STANDING = 2, FOOT = 4, STEP = 4, POINT_WORDS = 4 };
+
+/* A pixel's word is what a point says behind its three numbers: label and confidence, little endian; and this. */
+#define ON_GROUND UINT32_C(0x80000000)
+#define SAID UINT32_C(0xffff)
+
+/* The ground in the optical frame: normal · p = drop; up is the vertical; square is the range's. */
+struct plane {
+    float normal_x, normal_y, normal_z, up_x, up_y, up_z, drop, square;
+};
+
+/* What the network's pixels show: GROUND where it can be believed, STANDING, and FOOT where that can be believed. */
+PART void masks(const uint8_t *restrict labels, const uint8_t *restrict confidence,
+                         const uint8_t *restrict kind_256, int64_t least, uint8_t *restrict mask, int64_t count)
+{
+    for (int64_t k = 0; k < count; k++)
+        mask[k] = kind_256[labels[k]];
+    for (int64_t k = 0; k < count; k++) {
+        const uint8_t sure = (uint8_t) - (confidence[k] >= least);
+        mask[k] = (uint8_t)((mask[k] & STANDING) | ((mask[k] | mask[k] << 1) & (GROUND | FOOT) & sure));
+    }
+}
+
+/* One row of words: each is written fourfold where its pixel begins, and the next one writes over what is too much.
+ * So `row` has STEP words more than the image. Returns whether there is any ground. */
+PART uint32_t stretch(const uint8_t *restrict labels, const uint8_t *restrict confidence,
+                               const uint8_t *restrict mask, const int32_t *restrict first_w, int64_t w,
+                               uint32_t *restrict words, uint32_t *restrict row)
+{
+    uint32_t any = 0;
+    for (int64_t c = 0; c < w; c++) {
+        words[c] = (uint32_t)(mask[c] & GROUND) << 31 | (uint32_t)confidence[c] << 8 | labels[c];
+        any |= words[c];
+    }
+    for (int64_t c = 0; c < w; c++) {
+        const uint32_t pixels[STEP] = {words[c], words[c], words[c], words[c]};
+        int64_t x = first_w[c];
+        const int64_t end = first_w[c + 1];
+        do {
+            memcpy(row + x, pixels, sizeof pixels);
+            x += STEP;
+        } while (x < end);
+    }
+    return any & ON_GROUND;
+}
+
+/* Where the ray (x, y, 1) meets the ground, along z; NaN where it does not within range, and where `word` is no ground. */
+PART float depth_of(float x, float y, struct plane plane, uint32_t word)
+{
+    const float along = x * plane.normal_x + (y * plane.normal_y + plane.normal_z);
+    const float depth = plane.drop / along;
+    /* Along the ground: what of the ray is not vertical. */
+    const float rise = x * plane.up_x + (y * plane.up_y + plane.up_z);
+    const float reach = (x * x + (y * y + 1.0f) - rise * rise) * depth * depth;
+    /* False for what is no number. */
+    const uint32_t good = (word >> 31) & (uint32_t)(depth > 0.0f) & (uint32_t)(reach <= plane.square);
+    return good ? depth : NAN;
+}
+
+/* Rays (x, y, 1) of one row: x is one number for each pixel, y likewise, or one for all where y_step is 0. */
+struct rays {
+    const float *x_W, *y_W;
+    int64_t y_step;
+};
+
+PART struct rays rays_of(const float *ray_x, const float *ray_y, int64_t tabled, int64_t y, int64_t width)
+{
+    const struct rays found = {tabled ? ray_x + y * width : ray_x, ray_y + (tabled ? y * width : y), tabled};
+    return found;
+}
+
+#ifdef __GNUC__
+typedef float float4 __attribute__((vector_size(16)));
+typedef uint32_t word4 __attribute__((vector_size(16)));
+#if defined(__clang__) || __GNUC__ >= 12
+#define MIX(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define MIX(a, b, i, j, k, l) __builtin_shuffle(a, b, (word4){i, j, k, l})
+#endif
+
+PART float4 load(const float *from)
+{
+    float4 found;
+    memcpy(&found, from, sizeof found);
+    return found;
+}
+
+/* A whole point; `past` the cache, for it is larger than most caches, and reading what is written over takes longest. */
+PART void store(uint32_t *to, float4 point, int past)
+{
+#ifdef __SSE2__
+    if (past) {
+        _mm_stream_ps((float *)to, (__m128)point);
+        return;
+    }
+#endif
+    (void)past;
+    memcpy(to, &point, sizeof point);
+}
+
+/* Four points from four numbers each: by itself the compiler writes every number alone, four times slower. */
+PART int64_t write_fours(struct rays rays, const float *restrict depth_W, const uint32_t *restrict row,
+                         uint32_t *restrict to, int64_t width, int past)
+{
+    const float y = *rays.y_W;
+    const float4 y_same = {y, y, y, y};
+    int64_t k = 0;
+    for (; k + 4 <= width; k += 4) {
+        word4 said;
+        memcpy(&said, row + k, sizeof said);
+        const float4 z_4 = load(depth_W + k), x_4 = load(rays.x_W + k) * z_4, said_4 = (float4)(said & SAID);
+        const float4 y_4 = (rays.y_step ? load(rays.y_W + k) : y_same) * z_4;
+        const float4 xy_01 = MIX(x_4, y_4, 0, 4, 1, 5), zs_01 = MIX(z_4, said_4, 0, 4, 1, 5);
+        const float4 xy_23 = MIX(x_4, y_4, 2, 6, 3, 7), zs_23 = MIX(z_4, said_4, 2, 6, 3, 7);
+        store(to + POINT_WORDS * k, MIX(xy_01, zs_01, 0, 1, 4, 5), past);
+        store(to + POINT_WORDS * k + 4, MIX(xy_01, zs_01, 2, 3, 6, 7), past);
+        store(to + POINT_WORDS * k + 8, MIX(xy_23, zs_23, 0, 1, 4, 5), past);
+        store(to + POINT_WORDS * k + 12, MIX(xy_23, zs_23, 2, 3, 6, 7), past);
+    }
+    return k;
+}
+#else
+#define write_fours(...) 0
+#endif
+
+PART void write_point(uint32_t *to, float x, float y, float depth)
+{
+    const float point_3[3] = {x * depth, y * depth, depth};
+    memcpy(to, point_3, sizeof point_3);
+}
+
+/* Points of one row. */
+PART void write_row(struct rays rays, struct plane plane, const uint32_t *restrict row, float *restrict depth_W,
+                    uint32_t *restrict to, int64_t width, int past)
+{
+    for (int64_t k = 0; k < width; k++)
+        depth_W[k] = depth_of(rays.x_W[k], rays.y_W[k * rays.y_step], plane, row[k]);
+    for (int64_t k = write_fours(rays, depth_W, row, to, width, past); k < width; k++) {
+        write_point(to + POINT_WORDS * k, rays.x_W[k], rays.y_W[k * rays.y_step], depth_W[k]);
+        to[POINT_WORDS * k + 3] = row[k] & SAID;
+    }
+}
+
+/* Points of one row without ground: NaN, whatever the rays. */
+PART void write_nothing(const uint32_t *restrict row, float *restrict nan_W, uint32_t *restrict to, int64_t width,
+                        int past)
+{
+    const struct rays none = {nan_W, nan_W, 0};
+    for (int64_t k = 0; k < width; k++)
+        nan_W[k] = NAN;
+    for (int64_t k = write_fours(none, nan_W, row, to, width, past); k < width; k++) {
+        write_point(to + POINT_WORDS * k, NAN, NAN, NAN);
+        to[POINT_WORDS * k + 3] = row[k] & SAID;
+    }
+}
+
+/* The network's pixels, seen at the image's size; beyond its borders nothing stands. */
+struct spread {
+    const uint8_t *mask;
+    const int32_t *rows_H, *columns_W, *first_w;
+    int64_t w, height, width;
+};
+
+/* Whether something that stands in row y, the last that shows a row of the network, has ground below it. */
+PART int has_feet(const struct spread *seen, int64_t y)
+{
+    const uint8_t *above = seen->mask + seen->rows_H[y] * seen->w, *below = seen->mask + seen->rows_H[y + 1] * seen->w;
+    uint32_t any = 0;
+    for (int64_t c = 0; c < seen->w; c++)
+        any |= above[c] >> 2 & below[c];
+    return any & GROUND;
+}
+
+/* Feet in such a row: each gets the point of the ground below, whose rays are given; but at a thing's side, where it
+ * goes on below and aside, is none. */
+PART void write_feet(const struct spread *seen, int64_t y, int64_t side_rows, int64_t side_columns, struct rays below,
+                     struct plane plane, uint32_t *restrict to)
+{
+    const uint8_t *upper = seen->mask + seen->rows_H[y] * seen->w, *lower = seen->mask + seen->rows_H[y + 1] * seen->w;
+    const uint8_t *aside = y + side_rows < seen->height ? seen->mask + seen->rows_H[y + side_rows] * seen->w : NULL;
+    for (int64_t c = 0; c < seen->w; c++) {
+        if (!(upper[c] >> 2 & lower[c] & GROUND))
+            continue;
+        for (int64_t x = seen->first_w[c]; x < seen->first_w[c + 1]; x++) {
+            const int64_t last = x + side_columns < seen->width ? x + side_columns : seen->width - 1;
+            uint32_t goes_on = 0;
+            for (int64_t k = x > side_columns ? x - side_columns : 0; aside && k <= last; k++)
+                goes_on |= k != x ? aside[seen->columns_W[k]] : 0;
+            const float ray_x = below.x_W[x], ray_y = below.y_W[x * below.y_step];
+            if (!(goes_on & STANDING))
+                write_point(to + POINT_WORDS * x, ray_x, ray_y, depth_of(ray_x, ray_y, plane, ON_GROUND));
+        }
+    }
+}
+
+/* All points of an image. The rays' x is one row of numbers, or with `tabled` one for each pixel; y a number for each
+ * row, or likewise. */
+KERNEL void ground_cloud(const uint8_t *restrict labels, const uint8_t *restrict confidence,
+                         const uint8_t *restrict kind_256, int64_t least, int64_t h, int64_t w,
+                         const int32_t *restrict rows_H, const int32_t *restrict columns_W,
+                         const int32_t *restrict first_w, const float *restrict ray_x, const float *restrict ray_y,
+                         int64_t tabled, const float *restrict plane_8, int64_t side_rows, int64_t side_columns,
+                         uint8_t *restrict mask, uint32_t *restrict words, uint32_t *restrict row,
+                         float *restrict depth_W, uint32_t *restrict points, int64_t height, int64_t width)
+{
+    const struct plane plane = {plane_8[0], plane_8[1], plane_8[2], plane_8[3],
+                                plane_8[4], plane_8[5], plane_8[6], plane_8[7]};
+    const struct spread seen = {mask, rows_H, columns_W, first_w, w, height, width};
+    const int aligned = (uintptr_t)points % 16 == 0;
+    uint32_t any = 0;
+    masks(labels, confidence, kind_256, least, mask, h * w);
+    for (int64_t y = 0; y < height; y++) {
+        uint32_t *to = points + POINT_WORDS * y * width;
+        const int64_t at = rows_H[y] * w;
+        if (y == 0 || rows_H[y] != rows_H[y - 1])
+            any = stretch(labels + at, confidence + at, mask + at, first_w, w, words, row);
+        const int feet = y + 1 < height && rows_H[y + 1] != rows_H[y] && has_feet(&seen, y);
+        /* Written out, so that each is a loop of its own. */
+        const struct rays same = rays_of(ray_x, ray_y, 0, y, width), each = rays_of(ray_x, ray_y, 1, y, width);
+        if (!any && aligned)
+            write_nothing(row, depth_W, to, width, 1);
+        else if (!any)
+            write_nothing(row, depth_W, to, width, 0);
+        else if (tabled && aligned && !feet)
+            write_row(each, plane, row, depth_W, to, width, 1);
+        else if (tabled)
+            write_row(each, plane, row, depth_W, to, width, 0);
+        else if (aligned && !feet)
+            write_row(same, plane, row, depth_W, to, width, 1);
+        else
+            write_row(same, plane, row, depth_W, to, width, 0);
+        if (feet)
+            write_feet(&seen, y, side_rows, side_columns, rays_of(ray_x, ray_y, tabled, y + 1, width), plane, to);
+    }
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
