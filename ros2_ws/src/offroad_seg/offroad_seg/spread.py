@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cv2
 import numpy as np
 
-from offroad_seg.native.spread import spread_bytes
+from offroad_seg.native.spread import SpreadTables, spread_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,19 +30,14 @@ class Spread:
     Attributes:
         rows_H: For each row of the target the source's row that it shows.
         columns_W: Likewise the column.
-        near_rows_H: ``rows_H`` as int32, for kernels; likewise near_columns_W.
-        first_w: int32, for each column of the source the first of the target's that shows it or one behind it, and one
-            more: the target's width.
+        tables: The same for kernels.
     """
 
     def __init__(self, source: tuple[int, int], target: tuple[int, int]) -> None:
         self.source, self.target = source, target
         self.rows_H = _places(source[0], target[0])
         self.columns_W = _places(source[1], target[1])
-        self.near_rows_H, self.near_columns_W = (
-            each.astype(np.int32) for each in (self.rows_H, self.columns_W)
-        )
-        self.first_w = np.searchsorted(self.columns_W, np.arange(source[1] + 1)).astype(np.int32)
+        self.tables = SpreadTables(self.rows_H, self.columns_W, source)
 
     def across(self, source: NDArray[Number]) -> NDArray[Number]:
         """The source (h, w) or (h, w, C) in its own rows and the target's columns; itself where they are the same."""
@@ -60,7 +55,7 @@ class Spread:
         """The source at the target's size, in ``out``, which is C-contiguous."""
         if self.source == self.target:
             np.copyto(out, source)
-        elif spread_bytes(source, self, out):
+        elif spread_bytes(source, self.tables, out, (self.source, self.target)):
             pass
         elif self.target[0] >= self.source[0]:
             self.down(self.across(source), out)

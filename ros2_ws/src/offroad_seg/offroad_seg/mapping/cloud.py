@@ -294,7 +294,7 @@ def _feet(
     above = np.take(standing_hw & sure_hw, rows_H[last], axis=0)
     edge = np.flatnonzero(above & np.take(ground_hw, rows_H[last + 1], axis=0).view(np.bool_))
     at, edge_columns = np.divmod(edge, standing_hw.shape[1])
-    first = spread.first_w
+    first = spread.tables.first_w
     counts = np.diff(first)[edge_columns]
     rows = np.repeat(last[at], counts)
     starts = np.repeat(first[edge_columns] - np.cumsum(counts) + counts, counts)

@@ -32,10 +32,10 @@ PART void masks(const uint8_t *restrict labels, const uint8_t *restrict confiden
 }
 
 /* One row of words: each is written fourfold where its pixel begins, and the next one writes over what is too much.
- * So `row` has STEP words more than the image. Returns whether there is any ground. */
+ * So `row` has STEP words more than the image. `wide`: some fill more than that. Returns whether there is any ground. */
 PART uint32_t stretch(const uint8_t *restrict labels, const uint8_t *restrict confidence,
-                               const uint8_t *restrict mask, const int32_t *restrict first_w, int64_t w,
-                               uint32_t *restrict words, uint32_t *restrict row)
+                      const uint8_t *restrict mask, const int32_t *restrict first_w, int64_t w, int wide,
+                      uint32_t *restrict words, uint32_t *restrict row)
 {
     uint32_t any = 0;
     for (int64_t c = 0; c < w; c++) {
@@ -44,12 +44,10 @@ PART uint32_t stretch(const uint8_t *restrict labels, const uint8_t *restrict co
     }
     for (int64_t c = 0; c < w; c++) {
         const uint32_t pixels[STEP] = {words[c], words[c], words[c], words[c]};
-        int64_t x = first_w[c];
-        const int64_t end = first_w[c + 1];
-        do {
-            memcpy(row + x, pixels, sizeof pixels);
-            x += STEP;
-        } while (x < end);
+        memcpy(row + first_w[c], pixels, sizeof pixels);
+        if (wide)
+            for (int64_t x = first_w[c] + STEP; x < first_w[c + 1]; x += STEP)
+                memcpy(row + x, pixels, sizeof pixels);
     }
     return any & ON_GROUND;
 }
@@ -217,13 +215,17 @@ KERNEL void ground_cloud(const uint8_t *restrict labels, const uint8_t *restrict
                                 plane_8[4], plane_8[5], plane_8[6], plane_8[7]};
     const struct spread seen = {mask, rows_H, columns_W, first_w, w, height, width};
     const int aligned = (uintptr_t)points % 16 == 0;
+    const int wide = widest(first_w, w) > STEP;
     uint32_t any = 0;
     masks(labels, confidence, kind_256, least, mask, h * w);
     for (int64_t y = 0; y < height; y++) {
         uint32_t *to = points + POINT_WORDS * y * width;
         const int64_t at = rows_H[y] * w;
-        if (y == 0 || rows_H[y] != rows_H[y - 1])
-            any = stretch(labels + at, confidence + at, mask + at, first_w, w, words, row);
+        const int another = y == 0 || rows_H[y] != rows_H[y - 1];
+        if (another && wide)
+            any = stretch(labels + at, confidence + at, mask + at, first_w, w, 1, words, row);
+        else if (another)
+            any = stretch(labels + at, confidence + at, mask + at, first_w, w, 0, words, row);
         const int feet = y + 1 < height && rows_H[y + 1] != rows_H[y] && has_feet(&seen, y);
         /* Written out, so that each is a loop of its own. */
         const struct rays same = rays_of(ray_x, ray_y, 0, y, width), each = rays_of(ray_x, ray_y, 1, y, width);

@@ -25,4 +25,15 @@
 #define PART static inline
 #endif
 
+/* How many columns of the target one of the source's fills, at most: pixel c begins at column first_w[c]. */
+PART int32_t widest(const int32_t *restrict first_w, int64_t w)
+{
+    int32_t found = 0;
+    for (int64_t c = 0; c < w; c++) {
+        const int32_t count = first_w[c + 1] - first_w[c];
+        found = count > found ? count : found;
+    }
+    return found;
+}
+
 #endif

@@ -7,17 +7,16 @@
 enum { PATTERN_PIXELS = 5, PATTERN_BYTES = 16 };
 
 /* One row of colours: each pixel of the source is written fivefold where it begins, and the next one writes over what
- * is too much. So `row` has PATTERN_BYTES more than the image. */
+ * is too much. So `row` has PATTERN_BYTES more than the image. `wide`: some fill more than that. */
 PART void stretch(const uint8_t *restrict labels, uint8_t (*pattern_256)[PATTERN_BYTES],
-                           const int32_t *restrict first_w, int64_t w, uint8_t *restrict row)
+                  const int32_t *restrict first_w, int64_t w, int wide, uint8_t *restrict row)
 {
     for (int64_t c = 0; c < w; c++) {
-        int64_t x = first_w[c];
-        const int64_t end = first_w[c + 1];
-        do {
-            memcpy(row + 3 * x, pattern_256[labels[c]], PATTERN_BYTES);
-            x += PATTERN_PIXELS;
-        } while (x < end);
+        const uint8_t *pattern = pattern_256[labels[c]];
+        memcpy(row + 3 * (int64_t)first_w[c], pattern, PATTERN_BYTES);
+        if (wide)
+            for (int64_t x = first_w[c] + PATTERN_PIXELS; x < first_w[c + 1]; x += PATTERN_PIXELS)
+                memcpy(row + 3 * x, pattern, PATTERN_BYTES);
     }
 }
 
@@ -33,9 +32,13 @@ KERNEL void overlay_rows(const uint8_t *restrict image, const uint8_t *restrict 
         for (int64_t k = 0; k < PATTERN_BYTES; k++)
             pattern_256[label][k] = colors_2563[3 * label + k % 3];
     const int64_t bytes = 3 * width;
+    const int wide = widest(first_w, w) > PATTERN_PIXELS;
     for (int64_t y = 0; y < height; y++) {
-        if (y == 0 || rows_H[y] != rows_H[y - 1])
-            stretch(labels + rows_H[y] * w, pattern_256, first_w, w, row);
+        const int another = y == 0 || rows_H[y] != rows_H[y - 1];
+        if (another && wide)
+            stretch(labels + rows_H[y] * w, pattern_256, first_w, w, 1, row);
+        else if (another)
+            stretch(labels + rows_H[y] * w, pattern_256, first_w, w, 0, row);
         const uint8_t *from = image + y * bytes;
         uint8_t *to = out + y * bytes;
         for (int64_t x = 0; x < bytes; x++)

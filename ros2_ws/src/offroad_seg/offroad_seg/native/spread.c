@@ -7,18 +7,16 @@
 enum { STEP = 8 };
 
 /* One row: each pixel of the source is written eightfold where it begins, and the next one writes over what is too
- * much. So `row` has STEP bytes more than the target. */
-PART void stretch(const uint8_t *restrict from, const int32_t *restrict first_w, int64_t w,
-                           uint8_t *restrict row)
+ * much. So `row` has STEP bytes more than the target. `wide`: some fill more than that. */
+PART void stretch(const uint8_t *restrict from, const int32_t *restrict first_w, int64_t w, int wide,
+                  uint8_t *restrict row)
 {
     for (int64_t c = 0; c < w; c++) {
         const uint64_t pixels = from[c] * UINT64_C(0x0101010101010101);
-        int64_t x = first_w[c];
-        const int64_t end = first_w[c + 1];
-        do {
-            memcpy(row + x, &pixels, STEP);
-            x += STEP;
-        } while (x < end);
+        memcpy(row + first_w[c], &pixels, STEP);
+        if (wide)
+            for (int64_t x = first_w[c] + STEP; x < first_w[c + 1]; x += STEP)
+                memcpy(row + x, &pixels, STEP);
     }
 }
 
@@ -28,9 +26,14 @@ KERNEL void spread_bytes(const uint8_t *restrict source, int64_t stride, int64_t
                          const int32_t *restrict first_w, uint8_t *restrict row, uint8_t *restrict out, int64_t height,
                          int64_t width)
 {
+    const int wide = widest(first_w, w) > STEP;
     for (int64_t y = 0; y < height; y++) {
-        if (y == 0 || rows_H[y] != rows_H[y - 1])
-            stretch(source + rows_H[y] * stride, first_w, w, row);
+        const uint8_t *from = source + rows_H[y] * stride;
+        const int another = y == 0 || rows_H[y] != rows_H[y - 1];
+        if (another && wide)
+            stretch(from, first_w, w, 1, row);
+        else if (another)
+            stretch(from, first_w, w, 0, row);
         memcpy(out + y * width, row, (size_t)width);
     }
 }
