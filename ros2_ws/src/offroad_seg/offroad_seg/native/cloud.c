@@ -4,10 +4,6 @@
  */
 #include "common.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 enum { GROUND = 1, STANDING = 2, FOOT = 4, STEP = 4, POINT_WORDS = 4 };
 
 /* A pixel's word is what a point says behind its three numbers: label and confidence, little endian; and this. */
@@ -93,22 +89,20 @@ PART float4 load(const float *from)
     return found;
 }
 
-/* A whole point; `past` the cache, for it is larger than most caches, and reading what is written over takes longest. */
-PART void store(uint32_t *to, float4 point, int past)
+/* A whole point, at a multiple of 16 bytes; on x86 past the cache, which the cloud would fill, and without reading what is
+ * written over. Others see by themselves that nothing of it is needed. */
+PART void store(uint32_t *to, float4 point)
 {
 #ifdef __SSE2__
-    if (past) {
-        _mm_stream_ps((float *)to, (__m128)point);
-        return;
-    }
-#endif
-    (void)past;
+    _mm_stream_ps((float *)to, (__m128)point);
+#else
     memcpy(to, &point, sizeof point);
+#endif
 }
 
 /* Four points from four numbers each: by itself the compiler writes every number alone, four times slower. */
 PART int64_t write_fours(struct rays rays, const float *restrict depth_W, const uint32_t *restrict row,
-                         uint32_t *restrict to, int64_t width, int past)
+                         uint32_t *restrict to, int64_t width)
 {
     const float y = *rays.y_W;
     const float4 y_same = {y, y, y, y};
@@ -120,10 +114,10 @@ PART int64_t write_fours(struct rays rays, const float *restrict depth_W, const 
         const float4 y_4 = (rays.y_step ? load(rays.y_W + k) : y_same) * z_4;
         const float4 xy_01 = MIX(x_4, y_4, 0, 4, 1, 5), zs_01 = MIX(z_4, said_4, 0, 4, 1, 5);
         const float4 xy_23 = MIX(x_4, y_4, 2, 6, 3, 7), zs_23 = MIX(z_4, said_4, 2, 6, 3, 7);
-        store(to + POINT_WORDS * k, MIX(xy_01, zs_01, 0, 1, 4, 5), past);
-        store(to + POINT_WORDS * k + 4, MIX(xy_01, zs_01, 2, 3, 6, 7), past);
-        store(to + POINT_WORDS * k + 8, MIX(xy_23, zs_23, 0, 1, 4, 5), past);
-        store(to + POINT_WORDS * k + 12, MIX(xy_23, zs_23, 2, 3, 6, 7), past);
+        store(to + POINT_WORDS * k, MIX(xy_01, zs_01, 0, 1, 4, 5));
+        store(to + POINT_WORDS * k + 4, MIX(xy_01, zs_01, 2, 3, 6, 7));
+        store(to + POINT_WORDS * k + 8, MIX(xy_23, zs_23, 0, 1, 4, 5));
+        store(to + POINT_WORDS * k + 12, MIX(xy_23, zs_23, 2, 3, 6, 7));
     }
     return k;
 }
@@ -131,33 +125,13 @@ PART int64_t write_fours(struct rays rays, const float *restrict depth_W, const 
 #define write_fours(...) 0
 #endif
 
-PART void write_point(uint32_t *to, float x, float y, float depth)
+/* Points of one row of these depths. */
+PART void write_row(struct rays rays, const float *restrict depth_W, const uint32_t *restrict row,
+                    uint32_t *restrict to, int64_t width)
 {
-    const float point_3[3] = {x * depth, y * depth, depth};
-    memcpy(to, point_3, sizeof point_3);
-}
-
-/* Points of one row. */
-PART void write_row(struct rays rays, struct plane plane, const uint32_t *restrict row, float *restrict depth_W,
-                    uint32_t *restrict to, int64_t width, int past)
-{
-    for (int64_t k = 0; k < width; k++)
-        depth_W[k] = depth_of(rays.x_W[k], rays.y_W[k * rays.y_step], plane, row[k]);
-    for (int64_t k = write_fours(rays, depth_W, row, to, width, past); k < width; k++) {
-        write_point(to + POINT_WORDS * k, rays.x_W[k], rays.y_W[k * rays.y_step], depth_W[k]);
-        to[POINT_WORDS * k + 3] = row[k] & SAID;
-    }
-}
-
-/* Points of one row without ground: NaN, whatever the rays. */
-PART void write_nothing(const uint32_t *restrict row, float *restrict nan_W, uint32_t *restrict to, int64_t width,
-                        int past)
-{
-    const struct rays none = {nan_W, nan_W, 0};
-    for (int64_t k = 0; k < width; k++)
-        nan_W[k] = NAN;
-    for (int64_t k = write_fours(none, nan_W, row, to, width, past); k < width; k++) {
-        write_point(to + POINT_WORDS * k, NAN, NAN, NAN);
+    for (int64_t k = write_fours(rays, depth_W, row, to, width); k < width; k++) {
+        const float z = depth_W[k], point_3[3] = {rays.x_W[k] * z, rays.y_W[k * rays.y_step] * z, z};
+        memcpy(to + POINT_WORDS * k, point_3, sizeof point_3);
         to[POINT_WORDS * k + 3] = row[k] & SAID;
     }
 }
@@ -179,10 +153,10 @@ PART int has_feet(const struct spread *seen, int64_t y)
     return any & GROUND;
 }
 
-/* Feet in such a row: each gets the point of the ground below, whose rays are given; but at a thing's side, where it
- * goes on below and aside, is none. */
-PART void write_feet(const struct spread *seen, int64_t y, int64_t side_rows, int64_t side_columns, struct rays below,
-                     struct plane plane, uint32_t *restrict to)
+/* Feet in such a row: each gets ray and depth of the ground below; but at a thing's side, where it goes on below and
+ * aside, is none. */
+PART void find_feet(const struct spread *seen, int64_t y, int64_t side_rows, int64_t side_columns, struct rays below,
+                    struct plane plane, float *restrict x_W, float *restrict y_W, float *restrict depth_W)
 {
     const uint8_t *upper = seen->mask + seen->rows_H[y] * seen->w, *lower = seen->mask + seen->rows_H[y + 1] * seen->w;
     const uint8_t *aside = y + side_rows < seen->height ? seen->mask + seen->rows_H[y + side_rows] * seen->w : NULL;
@@ -194,29 +168,47 @@ PART void write_feet(const struct spread *seen, int64_t y, int64_t side_rows, in
             uint32_t goes_on = 0;
             for (int64_t k = x > side_columns ? x - side_columns : 0; aside && k <= last; k++)
                 goes_on |= k != x ? aside[seen->columns_W[k]] : 0;
-            const float ray_x = below.x_W[x], ray_y = below.y_W[x * below.y_step];
-            if (!(goes_on & STANDING))
-                write_point(to + POINT_WORDS * x, ray_x, ray_y, depth_of(ray_x, ray_y, plane, ON_GROUND));
+            if (goes_on & STANDING)
+                continue;
+            x_W[x] = below.x_W[x];
+            y_W[x] = below.y_W[x * below.y_step];
+            depth_W[x] = depth_of(x_W[x], y_W[x], plane, ON_GROUND);
         }
     }
 }
 
+/* One row without ground, and so without feet: NaN, whatever the rays. */
+PART void nothing_row(const uint32_t *restrict row, float *restrict depth_W, uint32_t *restrict to, int64_t width)
+{
+    const struct rays none = {depth_W, depth_W, 0};
+    for (int64_t k = 0; k < width; k++)
+        depth_W[k] = NAN;
+    write_row(none, depth_W, row, to, width);
+}
+
+PART void find_depths(struct rays rays, struct plane plane, const uint32_t *restrict row, float *restrict depth_W,
+                      int64_t width)
+{
+    for (int64_t k = 0; k < width; k++)
+        depth_W[k] = depth_of(rays.x_W[k], rays.y_W[k * rays.y_step], plane, row[k]);
+}
+
 /* All points of an image. The rays' x is one row of numbers, or with `tabled` one for each pixel; y a number for each
- * row, or likewise. */
+ * row, or likewise. Memory to work in: mask (h, w), words (w + width + STEP), numbers (3, width). */
 KERNEL void ground_cloud(const uint8_t *restrict labels, const uint8_t *restrict confidence,
                          const uint8_t *restrict kind_256, int64_t least, int64_t h, int64_t w,
                          const int32_t *restrict rows_H, const int32_t *restrict columns_W,
                          const int32_t *restrict first_w, const float *restrict ray_x, const float *restrict ray_y,
                          int64_t tabled, const float *restrict plane_8, int64_t side_rows, int64_t side_columns,
-                         uint8_t *restrict mask, uint32_t *restrict words, uint32_t *restrict row,
-                         float *restrict depth_W, uint32_t *restrict points, int64_t height, int64_t width)
+                         uint8_t *restrict mask, uint32_t *restrict words, float *restrict numbers,
+                         uint32_t *restrict points, int64_t height, int64_t width)
 {
     const struct plane plane = {plane_8[0], plane_8[1], plane_8[2], plane_8[3],
                                 plane_8[4], plane_8[5], plane_8[6], plane_8[7]};
     const struct spread seen = {mask, rows_H, columns_W, first_w, w, height, width};
-    const int aligned = (uintptr_t)points % 16 == 0;
     const int wide = widest(first_w, w) > STEP;
-    uint32_t any = 0;
+    uint32_t *row = words + w, any = 0;
+    float *depth_W = numbers, *x_W = numbers + width, *y_W = numbers + 2 * width;
     masks(labels, confidence, kind_256, least, mask, h * w);
     for (int64_t y = 0; y < height; y++) {
         uint32_t *to = points + POINT_WORDS * y * width;
@@ -227,24 +219,29 @@ KERNEL void ground_cloud(const uint8_t *restrict labels, const uint8_t *restrict
         else if (another)
             any = stretch(labels + at, confidence + at, mask + at, first_w, w, 0, words, row);
         const int feet = y + 1 < height && rows_H[y + 1] != rows_H[y] && has_feet(&seen, y);
-        /* Written out, so that each is a loop of its own. */
+        if (!any && !feet) {
+            nothing_row(row, depth_W, to, width);
+            continue;
+        }
+        /* Both ways written out, so that each is a loop of its own. */
         const struct rays same = rays_of(ray_x, ray_y, 0, y, width), each = rays_of(ray_x, ray_y, 1, y, width);
-        if (!any && aligned)
-            write_nothing(row, depth_W, to, width, 1);
-        else if (!any)
-            write_nothing(row, depth_W, to, width, 0);
-        else if (tabled && aligned && !feet)
-            write_row(each, plane, row, depth_W, to, width, 1);
-        else if (tabled)
-            write_row(each, plane, row, depth_W, to, width, 0);
-        else if (aligned && !feet)
-            write_row(same, plane, row, depth_W, to, width, 1);
+        if (tabled)
+            find_depths(each, plane, row, depth_W, width);
         else
-            write_row(same, plane, row, depth_W, to, width, 0);
-        if (feet)
-            write_feet(&seen, y, side_rows, side_columns, rays_of(ray_x, ray_y, tabled, y + 1, width), plane, to);
+            find_depths(same, plane, row, depth_W, width);
+        if (feet) {
+            const struct rays mixed = {x_W, y_W, 1};
+            for (int64_t k = 0; k < width; k++) {
+                x_W[k] = tabled ? each.x_W[k] : same.x_W[k];
+                y_W[k] = tabled ? each.y_W[k] : *same.y_W;
+            }
+            find_feet(&seen, y, side_rows, side_columns, rays_of(ray_x, ray_y, tabled, y + 1, width), plane, x_W, y_W,
+                      depth_W);
+            write_row(mixed, depth_W, row, to, width);
+        } else if (tabled)
+            write_row(each, depth_W, row, to, width);
+        else
+            write_row(same, depth_W, row, to, width);
     }
-#ifdef __SSE2__
-    _mm_sfence();
-#endif
+    written_past();
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     F32 = NDArray[np.float32]
     U8 = NDArray[np.uint8]
 
-_SPARE = 4
+_SPARE, _ALIGNED = 4, 16
 
 
 def ground_cloud(
@@ -32,7 +32,7 @@ def ground_cloud(
     scratch: Scratch,
     points_HW: NDArray[Any],
 ) -> bool:
-    """The points of one image; False without the kernel.
+    """The points of one image; False without the kernel, and where memory begins at an odd place.
 
     Args:
         said: Labels and confidence as the network gave them, (h, w).
@@ -45,8 +45,9 @@ def ground_cloud(
         scratch: Kept memory.
         points_HW: ``mapping.cloud.POINT``: where they go.
     """
-    kernel = function("ground_cloud", "pppiiipppppipiipppppii")
-    if kernel is None or not all(array.flags.c_contiguous for array in said):
+    kernel = function("ground_cloud", "pppiiipppppipiippppii")
+    to = pointer(points_HW, points_HW.dtype, spread.target)
+    if kernel is None or to % _ALIGNED or not all(array.flags.c_contiguous for array in said):
         return False
     (h, w), (height, width) = spread.source, spread.target
     tabled = rays[0].shape[0] != 1 or rays[1].shape[1] != 1
@@ -66,10 +67,9 @@ def ground_cloud(
         pointer(plane_8, np.float32, (8,)),
         *aside,
         pointer(scratch.get("mask", (h, w), np.uint8), np.uint8),
-        pointer(scratch.get("words", (w,), np.uint32), np.uint32),
-        pointer(scratch.get("row", (width + _SPARE,), np.uint32), np.uint32),
-        pointer(scratch.get("depth", (width,), np.float32), np.float32),
-        pointer(points_HW, points_HW.dtype, (height, width)),
+        pointer(scratch.get("words", (w + width + _SPARE,), np.uint32), np.uint32),
+        pointer(scratch.get("numbers", (3, width)), np.float32),
+        to,
         height,
         width,
     )

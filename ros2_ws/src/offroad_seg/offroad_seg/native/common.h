@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* One library for every processor of a kind: the loader picks the version that this one can run. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define KERNEL __attribute__((target_clones("arch=skylake-avx512", "avx2", "default"), visibility("default")))
@@ -34,6 +38,14 @@ PART int32_t widest(const int32_t *restrict first_w, int64_t w)
         found = count > found ? count : found;
     }
     return found;
+}
+
+/* After stores past the cache: other threads see them. */
+PART void written_past(void)
+{
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
 }
 
 #endif
