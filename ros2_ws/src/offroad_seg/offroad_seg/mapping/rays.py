@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def ray_tables(camera: CameraModel) -> tuple[F32, F32]:
-    """x and y of the pixels' rays (x, y, 1) in the optical frame, NaN where there is none.
+    """The pixels' rays (x, y, 1) in the optical frame: x and y, NaN where there is none.
 
     Returns:
         float32, (1, W) and (H, 1) without distortion, where x depends on the column alone and y on the row; else both

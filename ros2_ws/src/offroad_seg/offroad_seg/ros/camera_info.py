@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class CalibrationCache:
         self._key: tuple[Any, ...] = ()
         self._size = (0, 0)
         self._result: CameraModel | CameraError | None = None
+        self._scaled: tuple[Any, ...] = (None, None, None)
 
     def put(self, message: Any) -> bool:
         """Take the newest CameraInfo; True if it differs from the one before."""
@@ -69,7 +71,8 @@ class CalibrationCache:
         """A CameraInfo that fits results of this size, in which ROI and binning are already applied.
 
         K, D and the model are the camera's; R is the driver's; P is the driver's, moved and scaled alike, with its
-        fourth column, which holds focal length times baseline. None while there is no usable calibration.
+        fourth column, which holds focal length times baseline. None while there is no usable calibration. All for one
+        calibration and size share their numbers: read them only.
 
         Args:
             height: Rows of the results.
@@ -78,8 +81,13 @@ class CalibrationCache:
         """
         with self._lock:
             message, camera = self._message, self._result
+            of, size, kept = self._scaled
         if message is None or camera is None or isinstance(camera, CameraError):
             return None
+        if of is camera and size == (height, width):
+            info = copy(kept)
+            info.header = header
+            return info
         scaled = camera.scaled(height, width)
         # Both map K's numbers alike: x' = ratio · x + shift.
         ratio_x, ratio_y = scaled.fx / message.k[0], scaled.fy / message.k[4]
@@ -89,6 +97,8 @@ class CalibrationCache:
         info = CameraInfo(header=header, height=height, width=width)
         info.distortion_model, info.d = scaled.model, list(scaled.D)
         info.k, info.r, info.p = scaled.K_33.ravel(), message.r, p.ravel()
+        with self._lock:
+            self._scaled = (camera, (height, width), copy(info))
         return info
 
 

@@ -26,6 +26,8 @@ class CloudWriter:
 
     def __init__(self) -> None:
         self._view: NDArray[Any] = message_array((0,))
+        self._kind: np.dtype[Any] | None = None
+        self._fields: list[Any] = []
 
     def message(self, points_HW: NDArray[np.void], header: Header) -> PointCloud2:
         """A cloud of (H, W) points with float32 and uint8 fields, little endian; not dense: NaN is no point."""
@@ -38,22 +40,13 @@ class CloudWriter:
             np.copyto(self._view, points_HW)
             data = owned_bytes(self._view)
         assert data is not None
-        assert kind.fields is not None
-        assert kind.names is not None
-        fields: list[Any] = [
-            PointField(
-                name=name,
-                offset=int(kind.fields[name][1]),
-                datatype=_FIELDS[kind.fields[name][0].str[1:]],
-                count=1,
-            )
-            for name in kind.names
-        ]
+        if kind != self._kind:
+            self._kind, self._fields = kind, _fields(kind)
         message = PointCloud2(
             header=header,
             height=height,
             width=width,
-            fields=fields,
+            fields=self._fields,
             is_bigendian=False,
             point_step=kind.itemsize,
             row_step=kind.itemsize * width,
@@ -61,3 +54,17 @@ class CloudWriter:
         )
         hand_over(message, data)
         return message
+
+
+def _fields(kind: np.dtype[Any]) -> list[Any]:
+    assert kind.fields is not None
+    assert kind.names is not None
+    return [
+        PointField(
+            name=name,
+            offset=int(kind.fields[name][1]),
+            datatype=_FIELDS[kind.fields[name][0].str[1:]],
+            count=1,
+        )
+        for name in kind.names
+    ]

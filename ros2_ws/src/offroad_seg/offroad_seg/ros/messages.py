@@ -11,6 +11,7 @@ import array
 import math
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from nav_msgs.msg import OccupancyGrid
@@ -24,7 +25,7 @@ from offroad_seg.transforms import Transform
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from offroad_seg.types import Costmap
+    from offroad_seg.types import Costmap, GridSpec
 
 _NS = 1_000_000_000
 
@@ -110,6 +111,20 @@ def grid_message(costmap: Costmap) -> OccupancyGrid:
     Raises:
         ValueError: It would be refused there: no frame, a size that does not fit, numbers that are not finite.
     """
+    _check(costmap)
+    grid = costmap.grid
+    data = array.array("b")
+    data.frombytes(np.ascontiguousarray(costmap.cost_HW, np.int8).data)
+    msg = OccupancyGrid(header=header_message(costmap.stamp_ns, costmap.frame_id))
+    hand_over(msg, data)
+    info = msg.info
+    info.map_load_time = msg.header.stamp
+    info.resolution, info.width, info.height = grid.resolution, grid.width, grid.height
+    _put_origin(info.origin, grid)
+    return msg
+
+
+def _check(costmap: Costmap) -> None:
     grid = costmap.grid
     numbers = (grid.resolution, grid.origin_x, grid.origin_y)
     if not costmap.frame_id or costmap.stamp_ns < 0:
@@ -118,17 +133,11 @@ def grid_message(costmap: Costmap) -> OccupancyGrid:
         raise ValueError(f"costmap resolution and origin {numbers} are not usable")
     if costmap.cost_HW.shape != (grid.height, grid.width) or costmap.cost_HW.size == 0:
         raise ValueError(f"costmap of shape {costmap.cost_HW.shape} for {grid.height}×{grid.width} cells")
-    data = array.array("b")
-    data.frombytes(np.ascontiguousarray(costmap.cost_HW, np.int8).tobytes())
-    msg = OccupancyGrid(header=header_message(costmap.stamp_ns, costmap.frame_id), data=data)
-    msg.info.map_load_time = msg.header.stamp
-    msg.info.resolution = grid.resolution
-    msg.info.width = grid.width
-    msg.info.height = grid.height
-    msg.info.origin.position.x = grid.origin_x
-    msg.info.origin.position.y = grid.origin_y
-    msg.info.origin.orientation.w = 1.0
-    return msg
+
+
+def _put_origin(pose: Any, grid: GridSpec) -> None:
+    pose.position.x, pose.position.y = grid.origin_x, grid.origin_y
+    pose.orientation.w = 1.0
 
 
 # OccupancyGrid 1–98 against costmap_2d 1–252, and 99, 100 against 253 inscribed, 254 lethal: the inverse of
@@ -145,18 +154,19 @@ def raw_costmap_message(costmap: Costmap, kind: Any) -> Any:
     Raises:
         ValueError: As ``grid_message``.
     """
-    grid = grid_message(costmap)
+    _check(costmap)
+    grid = costmap.grid
     raw_HW = message_array(costmap.cost_HW.shape)
-    np.take(_RAW_256, np.ascontiguousarray(costmap.cost_HW).view(np.uint8), out=raw_HW, mode="clip")
-    msg = kind(header=grid.header)
+    cv2.LUT(np.ascontiguousarray(costmap.cost_HW, np.int8).view(np.uint8), _RAW_256, dst=raw_HW)
+    msg = kind(header=header_message(costmap.stamp_ns, costmap.frame_id))
     data = owned_bytes(raw_HW)
     assert data is not None
     hand_over(msg, data)
-    msg.metadata.map_load_time = msg.metadata.update_time = grid.header.stamp
-    msg.metadata.layer = "perception"
-    msg.metadata.resolution = grid.info.resolution
-    msg.metadata.size_x, msg.metadata.size_y = grid.info.width, grid.info.height
-    msg.metadata.origin = grid.info.origin
+    metadata = msg.metadata
+    metadata.map_load_time = metadata.update_time = msg.header.stamp
+    metadata.layer = "perception"
+    metadata.resolution, metadata.size_x, metadata.size_y = grid.resolution, grid.width, grid.height
+    _put_origin(metadata.origin, grid)
     return msg
 
 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel that makes small pictures large does what numpy and OpenCV do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offroad_seg.spread import Spread
+from tests.helpers.native import kernels, twins
+
+SIDE = st.integers(1, 70)
+
+
+@given(st.integers(0, 2**31), SIDE, SIDE, SIDE, SIDE, st.integers(0, 5), st.integers(0, 5))
+def test_spread_twins(seed, h, w, height, width, left, right):
+    """Larger and smaller; of a picture that is cut out of a wider one, as the letterbox leaves it."""
+    whole = np.random.default_rng(seed).integers(0, 256, (h, left + w + right), dtype=np.uint8)
+    if (h, w) == (height, width):
+        width += 1  # the same size is only copied
+    spread = Spread((h, w), (height, width))
+
+    def work():
+        return spread.apply(whole[:, left : left + w], np.full((height, width), 7, np.uint8))
+
+    numpy, native = twins(work)
+    np.testing.assert_array_equal(numpy, native)
+
+
+@pytest.mark.parametrize("way", ["backwards", "columns", "turned"])
+def test_pictures_that_lie_otherwise_in_memory_are_spread_too(way):
+    """The kernel takes rows of neighbouring bytes alone: the rest is numpy's."""
+    rows = np.random.default_rng(1).integers(0, 256, (20, 30), dtype=np.uint8)
+    source = {"backwards": rows[::-1], "columns": rows[:, ::2], "turned": rows.T}[way]
+    spread = Spread(source.shape, (47, 61))
+    with kernels(True):
+        out = spread.apply(source, np.empty((47, 61), np.uint8))
+    np.testing.assert_array_equal(out, source[spread.rows_H][:, spread.columns_W])
