@@ -11,7 +11,7 @@
 enum { ROWS = 0, BASE_X = 9, BASE_Y, RESOLUTION, MAX_RANGE, COVER, SPREAD, HEIGHT, CUT, INVERSE_STD };
 
 /* Columns a to b of one row of a lattice on the plane → pixels as y * width + x, −1 outside of the image. */
-INLINE void look_row(const lens_t *l, int kind, const float *restrict ax, int64_t step, const double *rows, double y,
+PART void look_row(const lens_t *l, int kind, const float *restrict ax, int64_t step, const double *rows, double y,
                      float right, float bottom, int64_t a, int64_t b, int32_t *restrict at, float *restrict depth)
 {
     const float *restrict ay = ax + step, *restrict az = ay + step;
@@ -39,7 +39,7 @@ INLINE void look_row(const lens_t *l, int kind, const float *restrict ax, int64_
     }
 }
 
-INLINE void look_rows(const lens_t *l, const float *ax, int64_t step, const double *rows, double y, float right,
+PART void look_rows(const lens_t *l, const float *ax, int64_t step, const double *rows, double y, float right,
                       float bottom, int64_t a, int64_t b, int32_t *at, float *depth)
 {
     switch (l->kind) {
@@ -51,7 +51,7 @@ INLINE void look_rows(const lens_t *l, const float *ax, int64_t step, const doub
 }
 
 /* exp(q) for q from −1.125 to 0: see mapping/foot_range.py. */
-INLINE float falling(float q)
+PART float falling(float q)
 {
     float p = 0.0007726692711003125f;
     p = p * q + 0.007415345869958401f;
@@ -69,7 +69,7 @@ typedef uint8_t bytes_t __attribute__((vector_size(BYTES)));
 
 /* Of BYTES cells: what is not seen gets label 255 and no confidence; how many of the five looks see the same. Comparing
  * gives 255 for true. */
-INLINE void decide(uint8_t *label, uint8_t *sure, uint8_t *share, const uint8_t *ground, const uint8_t *seen,
+PART void decide(uint8_t *label, uint8_t *sure, uint8_t *share, const uint8_t *ground, const uint8_t *seen,
                    const uint8_t *below, const uint8_t *above, uint8_t min_sure)
 {
     LOAD(own, label);
@@ -92,14 +92,14 @@ INLINE void decide(uint8_t *label, uint8_t *sure, uint8_t *share, const uint8_t 
 }
 
 /* A column of the part, or its end: bounds before the conversion. */
-INLINE int64_t column(double x, int64_t w)
+PART int64_t column(double x, int64_t w)
 {
     /* NaN → 0. */
     return x > 0.0 ? (x < (double)w ? (int64_t)x : w) : 0;
 }
 
 /* Labels seen at a row of corners, NO_PIXEL outside of the image. */
-INLINE void look_corners(const lens_t *l, const uint8_t *labels, const float *edge_3W, int64_t step, const double *rows,
+PART void look_corners(const lens_t *l, const uint8_t *labels, const float *edge_3W, int64_t step, const double *rows,
                          double y, float right, float bottom, int64_t a, int64_t b, int32_t *at, float *depth,
                          uint8_t *restrict out)
 {

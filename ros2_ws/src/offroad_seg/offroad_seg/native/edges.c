@@ -7,7 +7,7 @@
 #define FEW 16 /* labels that stand: so many are compared faster than looked up */
 
 /* Which pixels of a row stand, 0 or 1. */
-INLINE void standing_row(const uint8_t *restrict labels, int64_t n, const uint8_t *restrict standing_256,
+PART void standing_row(const uint8_t *restrict labels, int64_t n, const uint8_t *restrict standing_256,
                          const uint8_t *few, int n_few, uint8_t *restrict out)
 {
     if (n_few > FEW) {
@@ -27,7 +27,7 @@ INLINE void standing_row(const uint8_t *restrict labels, int64_t n, const uint8_
  *
  * `sides`: bits 1 right, 2 left, 4 below, 8 above count as beside. `rows` is scratch of 5 (n + 10). At most `room` are
  * written: their places in the image, and their rows. */
-INLINE int64_t scan(const uint8_t *labels, int64_t image_width, const int64_t *region, const uint8_t *standing_256,
+PART int64_t scan(const uint8_t *labels, int64_t image_width, const int64_t *region, const uint8_t *standing_256,
                     int64_t sides, int64_t stride, int64_t room, uint8_t *rows, int32_t *pixels, int32_t *rows_of)
 {
     const int64_t v0 = region[0], v1 = region[1], u0 = region[2], n = region[3] - region[2], step = n + 10;
@@ -89,7 +89,7 @@ typedef struct {
 } batch_t;
 
 /* Unit steps in the image towards the camera's foot: see _step_towards_foot in mapping/occlusion.py. */
-INLINE void steps(const lens_t *l, int kind, const float *turn, batch_t *restrict b, int64_t n)
+PART void steps(const lens_t *l, int kind, const float *turn, batch_t *restrict b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         float u0, v0, u1, v1;

@@ -7,7 +7,7 @@
 #define BLOCK 16
 
 /* Whether nothing was seen of cells that lie side by side: most are out of view. */
-static inline int unseen(const float *evidence)
+PART int unseen(const float *evidence)
 {
     uint32_t bits[BLOCK], any = 0;
     memcpy(bits, evidence, sizeof bits);
@@ -17,7 +17,7 @@ static inline int unseen(const float *evidence)
 }
 
 /* One look at cells that lie side by side, both in the observation and in the store. `at` is the first one's slot. */
-static inline void look(const uint8_t *restrict labels, const float *restrict evidence,
+PART void look(const uint8_t *restrict labels, const float *restrict evidence,
                         const uint8_t *restrict confidence, int64_t n, float *restrict store, float *restrict total,
                         float *restrict graded, float *restrict lethal, float *restrict doubted,
                         int8_t *restrict cost, uint8_t *restrict who, const uint8_t *restrict channels,
@@ -111,7 +111,7 @@ KERNEL void fusion_clear(float *restrict store, float *restrict sums, int64_t n_
     }
 }
 
-static inline void tell(const float *restrict total, const float *restrict lethal, const int8_t *restrict cost,
+PART void tell(const float *restrict total, const float *restrict lethal, const int8_t *restrict cost,
                         int8_t *restrict out, int64_t n, float caution, float least)
 {
     for (int64_t i = 0; i < n; i++) {

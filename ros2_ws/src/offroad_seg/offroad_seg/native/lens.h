@@ -8,9 +8,6 @@
 
 #include "common.h"
 
-/* Always inlined: only so is it compiled for the processor of the kernel that it is part of. */
-#define INLINE static inline __attribute__((always_inline))
-
 /* The kinds of lens; what a loop calls with a constant kind has no branch on it. */
 enum { PINHOLE = 0, POLYNOMIAL = 1, RATIONAL = 2, FISHEYE = 3 };
 
@@ -23,11 +20,11 @@ typedef struct {
 #define PI_F 3.14159265358979323846f
 #define HALF_PI_F 1.57079632679489661923f
 
-INLINE float least(float a, float b) { return a < b ? a : b; }
-INLINE float most(float a, float b) { return a > b ? a : b; }
+PART float least(float a, float b) { return a < b ? a : b; }
+PART float most(float a, float b) { return a > b ? a : b; }
 
 /* From Lens.numbers_14: kind, fx, fy, cx, cy, k1 … k6, p1, p2, largest radius squared. */
-INLINE lens_t lens_of(const double *n)
+PART lens_t lens_of(const double *n)
 {
     lens_t l = {(int)n[0],    (float)n[1],  (float)n[2],  (float)n[3],        (float)n[4],        (float)n[5],
                 (float)n[6],  (float)n[7],  (float)n[8],  (float)n[9],        (float)n[10],       (float)n[11],
@@ -36,7 +33,7 @@ INLINE lens_t lens_of(const double *n)
 }
 
 /* Of t from 0 to 1: see mapping/directions.py. */
-INLINE float arctan_unit(float t)
+PART float arctan_unit(float t)
 {
     float s = t * t, p = 0.006667296402156353f;
     p = p * s + -0.03311904892325401f;
@@ -49,7 +46,7 @@ INLINE float arctan_unit(float t)
 }
 
 /* Number of a direction, 0 to count − 1; `per_turn` is count / 2π. */
-INLINE int32_t direction_of(float x, float y, float per_turn, int32_t count)
+PART int32_t direction_of(float x, float y, float per_turn, int32_t count)
 {
     float along = fabsf(x), across = fabsf(y);
     float large = most(most(along, across), 1e-30f);
@@ -64,7 +61,7 @@ INLINE int32_t direction_of(float x, float y, float per_turn, int32_t count)
 }
 
 /* A point in the optical frame → pixel; whether it is in front of the camera and within the lens's range. */
-INLINE int place(const lens_t *l, int kind, float x, float y, float z, float *u, float *v)
+PART int place(const lens_t *l, int kind, float x, float y, float z, float *u, float *v)
 {
     int seen = z > MIN_DEPTH;
     float near = 1.0f / most(z, MIN_DEPTH);
@@ -100,7 +97,7 @@ INLINE int place(const lens_t *l, int kind, float x, float y, float z, float *u,
 }
 
 /* What a look at ground is worth: see worth_of in mapping/cells.py. */
-INLINE float worth_of(float depth, float distance, float cover, float spread_per_m2)
+PART float worth_of(float depth, float distance, float cover, float spread_per_m2)
 {
     float worth = least(cover / (depth * depth), 1.0f);
     float spread = distance * distance * spread_per_m2;

@@ -77,7 +77,9 @@ def function(name: str, kinds: str) -> Callable[..., None] | None:
 
 @cache
 def _function(name: str, kinds: str) -> Callable[..., None]:
-    found: Any = getattr(find()[0], name)
+    # By index, which makes a function object of its own; an attribute would be one that all kinds share.
+    library: Any = find()[0]
+    found = library[name]
     found.argtypes = [_KINDS[kind] for kind in kinds]
     found.restype = None
     call: Callable[..., None] = found
