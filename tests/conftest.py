@@ -12,9 +12,10 @@ import hypothesis
 import pytest
 
 # The same examples at every run: a test that fails has been broken by a change. HYPOTHESIS_PROFILE=explore looks for new ones,
-# and what it finds is mended and kept as an @example.
-hypothesis.settings.register_profile("steady", derandomize=True)
-hypothesis.settings.register_profile("explore", print_blob=True)
+# and what it finds is mended and kept as an @example. How long an example takes says nothing where other work has the cores.
+UNTIMED = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("steady", derandomize=True, **UNTIMED)
+hypothesis.settings.register_profile("explore", print_blob=True, **UNTIMED)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 ROOT = Path(__file__).resolve().parents[1]
