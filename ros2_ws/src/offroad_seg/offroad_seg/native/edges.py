@@ -58,7 +58,7 @@ def find_edges(
         sides: Neighbours (du, dv) towards the camera's foot.
         standing_256: uint8, 1 for labels that stand.
         min_standing_px: Fewer standing pixels along the ray are noise.
-        most_px: Of more edge pixels only every so-manieth is looked at.
+        most_px: Of more edge pixels only every n-th is looked at.
         resolution: Metres a cell.
         max_range: Metres from the camera's foot.
         scratch: Kept memory, which holds the result; names starting with ``kernel`` are used.
