@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from offroad_seg.native import library
-from offroad_seg.native.library import SWITCH, find
+from offroad_seg.native.library import find, want
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,15 +20,11 @@ Result = TypeVar("Result")
 @contextmanager
 def kernels(wanted: bool) -> Iterator[None]:
     """With the kernels, or without."""
-    before = os.environ.get(SWITCH)
-    os.environ[SWITCH] = "1" if wanted else "0"
+    before = want(wanted)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[SWITCH]
-        else:
-            os.environ[SWITCH] = before
+        want(before)
 
 
 def twins(work: Callable[[], Result]) -> tuple[Result, Result]:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from offroad_seg.errors import ImageError
+from offroad_seg.native.resize import resize_rgb
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class Letterbox:
         inside = self._paint_padding(out, place, self.pad_value)
         if image_HWC.shape == inside.shape:
             inside[:] = image_HWC
+        elif resize_rgb(image_HWC, inside):
+            pass
         elif inside.flags.c_contiguous and inside.size > 3:  # OpenCV 4.5 takes no single pixel as its output
             cv2.resize(image_HWC, (place.width, place.height), dst=inside, interpolation=cv2.INTER_LINEAR)
         else:

@@ -71,7 +71,6 @@ class Segmenter:
 
     Attributes:
         bundle: The bundle.
-        engine: The engine.
         timings_ms: Milliseconds of the last call: ``letterbox``, ``engine``, ``restore``. An engine that letterboxes on
             its device does so in ``engine``, and ``letterbox`` is 0.
     """
@@ -96,6 +95,17 @@ class Segmenter:
         self._outputs: list[tuple[U8, ...]] = []
         self._network_outputs: list[tuple[U8, ...]] = []
 
+    @property
+    def engine(self) -> InferenceEngine:
+        """Runs the network; another may take its place between frames."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: InferenceEngine) -> None:
+        self._engine = engine
+        # Asked once: for every frame it would take as long as some of the mapping's stages.
+        self._image_engine = engine if isinstance(engine, ImageEngine) else None
+
     def warm_up(self) -> None:
         """Run the engine once on grey, so that the first frame is no slower than the rest.
 
@@ -116,9 +126,9 @@ class Segmenter:
         image_HWC = frame.image_HWC
         if self._turn is not None and image_HWC.ndim == 3:
             image_HWC = cv2.rotate(image_HWC, self._turn[0])
-        if isinstance(self.engine, ImageEngine):
+        if self._image_engine is not None:
             boxed = started
-            found, mean_confidence = self._checked(self.engine.infer_image(image_HWC))
+            found, mean_confidence = self._checked(self._image_engine.infer_image(image_HWC))
         else:
             self._letterbox.apply(image_HWC, out=self._input_BHWC[0])
             boxed = time.perf_counter()

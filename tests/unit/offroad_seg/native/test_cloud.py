@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from offroad_seg.camera import CameraModel
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.cloud import POINT, GroundCloud
+from offroad_seg.mapping.rays import RayTable
 from offroad_seg.native.cloud import ground_cloud
 from offroad_seg.ontology import Ontology
 from offroad_seg.spread import Spread
@@ -84,7 +85,7 @@ def test_memory_that_begins_at_an_odd_place_is_left_to_numpy():
     points_HW = data[begin:][: 16 * 6].view(POINT).reshape(2, 3)
     assert points_HW.ctypes.data % 16 == 8
     nothing = np.zeros((2, 3), np.uint8)
-    rays = (np.zeros((1, 3), np.float32), np.zeros((2, 1), np.float32))
+    rays = RayTable.of(CameraModel.pinhole(3, 2, 4.0))
     assert not ground_cloud(
         (nothing, nothing), np.zeros(256, np.uint8), 0, Spread((2, 3), (2, 3)), rays, np.ones(8, np.float32), (3, 2),
         Scratch(), points_HW,

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from offroad_seg.native import library
-from offroad_seg.native.library import SWITCH, enabled, find, fingerprint, function, head, pointer
+from offroad_seg.native.library import SWITCH, enabled, find, fingerprint, function, head, pointer, want
+from tests.helpers.native import kernels
 
 FOLDER = Path(library.__file__).parent
 
@@ -21,11 +22,12 @@ FOLDER = Path(library.__file__).parent
 @pytest.fixture
 def fresh(monkeypatch):
     """Look for the library anew, and forget what was found."""
-    monkeypatch.delenv(SWITCH, raising=False)
+    before = want(True)
     find.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
     find.cache_clear()
+    want(before)
 
 
 def test_kernels_are_there_where_a_compiler_is():
@@ -36,14 +38,24 @@ def test_kernels_are_there_where_a_compiler_is():
     assert find()[1].startswith("_kernels.")
 
 
-def test_the_switch_leaves_them_out(monkeypatch):
+def test_the_switch_leaves_them_out():
     if find()[0] is None:
         pytest.skip(find()[1])
-    monkeypatch.setenv(SWITCH, "0")
-    assert not enabled()
-    assert function("overlay_rows", "ppipppppii") is None
-    monkeypatch.setenv(SWITCH, "1")
-    assert function("overlay_rows", "ppipppppii") is not None
+    asked = "from offroad_seg.native.library import function; print(function('overlay_rows', 'ppipppppii') is None)"
+    for value, left_out in (("0", "True"), ("1", "False")):
+        found = subprocess.run(
+            [sys.executable, "-c", asked],
+            env={**os.environ, SWITCH: value},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout.strip() == left_out
+    with kernels(False):
+        assert not enabled()
+        assert function("overlay_rows", "ppipppppii") is None
+    with kernels(True):
+        assert function("overlay_rows", "ppipppppii") is not None
 
 
 def test_a_library_of_other_sources_is_refused(fresh, tmp_path):
@@ -90,6 +102,11 @@ def test_arrays_are_looked_at(wrong):
     assert pointer(np.zeros((4, 6), np.float32), np.float32, (4, 6)) > 0
     with pytest.raises(ValueError, match="a kernel wants float32"):
         pointer(wrong, np.float32, (4, 6))
+    if wrong.flags.c_contiguous:
+        # Once known for what it is, it is refused as before.
+        pointer(wrong, wrong.dtype.type, wrong.shape)
+        with pytest.raises(ValueError, match="a kernel wants float32"):
+            pointer(wrong, np.float32, (4, 6))
 
 
 def test_addresses_are_remembered_for_the_array_alone():
@@ -98,7 +115,7 @@ def test_addresses_are_remembered_for_the_array_alone():
         array = np.zeros(n % 50 + 1, np.float32)
         assert pointer(array, np.float32) == pointer(array, np.float32) == array.ctypes.data
     kept = np.zeros(8, np.int64)
-    part = head(kept, 5)
+    part = head(kept, 5, np.int64)
     assert part.shape == (5,)
     assert pointer(part, np.int64, (5,)) == part.ctypes.data == kept.ctypes.data
     assert pointer(kept[3:], np.int64) == kept.ctypes.data + 24

@@ -3,12 +3,16 @@
  * A ground point for each labelled pixel: see mapping/cloud.py.
  */
 #include "common.h"
+#include "rays.h"
 
 enum { GROUND = 1, STANDING = 2, FOOT = 4, STEP = 4, POINT_WORDS = 4 };
 
 /* A pixel's word is what a point says behind its three numbers: label and confidence, little endian; and this. */
 #define ON_GROUND UINT32_C(0x80000000)
 #define SAID UINT32_C(0xffff)
+
+/* For rounding, of which there is a millionth. */
+#define MARGIN 1.001f
 
 /* The ground in the optical frame: normal · p = drop; up is the vertical; square is the range's. */
 struct plane {
@@ -48,29 +52,32 @@ PART uint32_t stretch(const uint8_t *restrict labels, const uint8_t *restrict co
     return any & ON_GROUND;
 }
 
-/* Where the ray (x, y, 1) meets the ground, along z; NaN where it does not within range, and where `word` is no ground. */
-PART float depth_of(float x, float y, struct plane plane, uint32_t word)
+/* Whether all rays of a row meet the ground within range; by too much rather than by too little. */
+PART int within(struct rays rays, struct plane plane)
+{
+    const float steepest_x = plane.normal_x > 0.0f ? rays.most[0] : rays.least[0];
+    const float steepest_y = plane.normal_y > 0.0f ? rays.most[1] : rays.least[1];
+    const float along = steepest_x * plane.normal_x + (steepest_y * plane.normal_y + plane.normal_z);
+    const float depth = plane.drop / along;
+    const float x = fmaxf(-rays.least[0], rays.most[0]), y = fmaxf(-rays.least[1], rays.most[1]);
+    /* False for what is no number. */
+    return plane.drop < 0.0f && along < 0.0f && (x * x + y * y + 1.0f) * depth * depth * MARGIN <= plane.square;
+}
+
+/* Where the ray (x, y, 1) meets the ground, along z; NaN where it does not within range, and where `word` is no ground.
+ * `inside`: it does so within range. */
+PART float depth_of(float x, float y, struct plane plane, uint32_t word, int inside)
 {
     const float along = x * plane.normal_x + (y * plane.normal_y + plane.normal_z);
     const float depth = plane.drop / along;
+    if (inside)
+        return word >> 31 ? depth : NAN;
     /* Along the ground: what of the ray is not vertical. */
     const float rise = x * plane.up_x + (y * plane.up_y + plane.up_z);
     const float reach = (x * x + (y * y + 1.0f) - rise * rise) * depth * depth;
     /* False for what is no number. */
     const uint32_t good = (word >> 31) & (uint32_t)(depth > 0.0f) & (uint32_t)(reach <= plane.square);
     return good ? depth : NAN;
-}
-
-/* Rays (x, y, 1) of one row: x is one number for each pixel, y likewise, or one for all where y_step is 0. */
-struct rays {
-    const float *x_W, *y_W;
-    int64_t y_step;
-};
-
-PART struct rays rays_of(const float *ray_x, const float *ray_y, int64_t tabled, int64_t y, int64_t width)
-{
-    const struct rays found = {tabled ? ray_x + y * width : ray_x, ray_y + (tabled ? y * width : y), tabled};
-    return found;
 }
 
 #ifdef __GNUC__
@@ -101,8 +108,8 @@ PART void store(uint32_t *to, float4 point)
 }
 
 /* Four points from four numbers each: by itself the compiler writes every number alone, four times slower. */
-PART int64_t write_fours(struct rays rays, const float *restrict depth_W, const uint32_t *restrict row,
-                         uint32_t *restrict to, int64_t width)
+PART int64_t write_fours(struct rays rays, int64_t y_step, const float *restrict depth_W,
+                         const uint32_t *restrict row, uint32_t *restrict to, int64_t width)
 {
     const float y = *rays.y_W;
     const float4 y_same = {y, y, y, y};
@@ -111,7 +118,7 @@ PART int64_t write_fours(struct rays rays, const float *restrict depth_W, const 
         word4 said;
         memcpy(&said, row + k, sizeof said);
         const float4 z_4 = load(depth_W + k), x_4 = load(rays.x_W + k) * z_4, said_4 = (float4)(said & SAID);
-        const float4 y_4 = (rays.y_step ? load(rays.y_W + k) : y_same) * z_4;
+        const float4 y_4 = (y_step ? load(rays.y_W + k) : y_same) * z_4;
         const float4 xy_01 = MIX(x_4, y_4, 0, 4, 1, 5), zs_01 = MIX(z_4, said_4, 0, 4, 1, 5);
         const float4 xy_23 = MIX(x_4, y_4, 2, 6, 3, 7), zs_23 = MIX(z_4, said_4, 2, 6, 3, 7);
         store(to + POINT_WORDS * k, MIX(xy_01, zs_01, 0, 1, 4, 5));
@@ -121,16 +128,34 @@ PART int64_t write_fours(struct rays rays, const float *restrict depth_W, const 
     }
     return k;
 }
+
+/* Four points that are nowhere. */
+PART int64_t write_nowhere_fours(const uint32_t *restrict row, uint32_t *restrict to, int64_t width)
+{
+    const float4 nowhere = {NAN, NAN, NAN, NAN};
+    int64_t k = 0;
+    for (; k + 4 <= width; k += 4) {
+        word4 said;
+        memcpy(&said, row + k, sizeof said);
+        const float4 said_4 = (float4)(said & SAID);
+        store(to + POINT_WORDS * k, MIX(nowhere, said_4, 0, 1, 2, 4));
+        store(to + POINT_WORDS * k + 4, MIX(nowhere, said_4, 0, 1, 2, 5));
+        store(to + POINT_WORDS * k + 8, MIX(nowhere, said_4, 0, 1, 2, 6));
+        store(to + POINT_WORDS * k + 12, MIX(nowhere, said_4, 0, 1, 2, 7));
+    }
+    return k;
+}
 #else
 #define write_fours(...) 0
+#define write_nowhere_fours(...) 0
 #endif
 
 /* Points of one row of these depths. */
-PART void write_row(struct rays rays, const float *restrict depth_W, const uint32_t *restrict row,
+PART void write_row(struct rays rays, int64_t y_step, const float *restrict depth_W, const uint32_t *restrict row,
                     uint32_t *restrict to, int64_t width)
 {
-    for (int64_t k = write_fours(rays, depth_W, row, to, width); k < width; k++) {
-        const float z = depth_W[k], point_3[3] = {rays.x_W[k] * z, rays.y_W[k * rays.y_step] * z, z};
+    for (int64_t k = write_fours(rays, y_step, depth_W, row, to, width); k < width; k++) {
+        const float z = depth_W[k], point_3[3] = {rays.x_W[k] * z, rays.y_W[k * y_step] * z, z};
         memcpy(to + POINT_WORDS * k, point_3, sizeof point_3);
         to[POINT_WORDS * k + 3] = row[k] & SAID;
     }
@@ -153,6 +178,17 @@ PART int has_feet(const struct spread *seen, int64_t y)
     return any & GROUND;
 }
 
+/* How many pixels, of those of which the first is no foot, can be passed over at once. */
+PART int64_t feetless(const uint8_t *upper, const uint8_t *lower, int64_t count)
+{
+    uint64_t above, below;
+    if (count < (int64_t)sizeof above)
+        return 1;
+    memcpy(&above, upper, sizeof above);
+    memcpy(&below, lower, sizeof below);
+    return above >> 2 & below & UINT64_C(0x0101010101010101) ? 1 : (int64_t)sizeof above;
+}
+
 /* Feet in such a row: each gets ray and depth of the ground below; but at a thing's side, where it goes on below and
  * aside, is none. */
 PART void find_feet(const struct spread *seen, int64_t y, int64_t side_rows, int64_t side_columns, struct rays below,
@@ -161,8 +197,10 @@ PART void find_feet(const struct spread *seen, int64_t y, int64_t side_rows, int
     const uint8_t *upper = seen->mask + seen->rows_H[y] * seen->w, *lower = seen->mask + seen->rows_H[y + 1] * seen->w;
     const uint8_t *aside = y + side_rows < seen->height ? seen->mask + seen->rows_H[y + side_rows] * seen->w : NULL;
     for (int64_t c = 0; c < seen->w; c++) {
-        if (!(upper[c] >> 2 & lower[c] & GROUND))
+        if (!(upper[c] >> 2 & lower[c] & GROUND)) {
+            c += feetless(upper + c, lower + c, seen->w - c) - 1;
             continue;
+        }
         for (int64_t x = seen->first_w[c]; x < seen->first_w[c + 1]; x++) {
             const int64_t last = x + side_columns < seen->width ? x + side_columns : seen->width - 1;
             uint32_t goes_on = 0;
@@ -172,43 +210,51 @@ PART void find_feet(const struct spread *seen, int64_t y, int64_t side_rows, int
                 continue;
             x_W[x] = below.x_W[x];
             y_W[x] = below.y_W[x * below.y_step];
-            depth_W[x] = depth_of(x_W[x], y_W[x], plane, ON_GROUND);
+            depth_W[x] = depth_of(x_W[x], y_W[x], plane, ON_GROUND, 0);
         }
     }
 }
 
 /* One row without ground, and so without feet: NaN, whatever the rays. */
-PART void nothing_row(const uint32_t *restrict row, float *restrict depth_W, uint32_t *restrict to, int64_t width)
+PART void nothing_row(const uint32_t *restrict row, uint32_t *restrict to, int64_t width)
 {
-    const struct rays none = {depth_W, depth_W, 0};
-    for (int64_t k = 0; k < width; k++)
-        depth_W[k] = NAN;
-    write_row(none, depth_W, row, to, width);
+    for (int64_t k = write_nowhere_fours(row, to, width); k < width; k++) {
+        const float nowhere_3[3] = {NAN, NAN, NAN};
+        memcpy(to + POINT_WORDS * k, nowhere_3, sizeof nowhere_3);
+        to[POINT_WORDS * k + 3] = row[k] & SAID;
+    }
 }
 
-PART void find_depths(struct rays rays, struct plane plane, const uint32_t *restrict row, float *restrict depth_W,
-                      int64_t width)
+PART void find_depths(struct rays rays, int64_t y_step, struct plane plane, const uint32_t *restrict row,
+                      float *restrict depth_W, int64_t width)
 {
-    for (int64_t k = 0; k < width; k++)
-        depth_W[k] = depth_of(rays.x_W[k], rays.y_W[k * rays.y_step], plane, row[k]);
+    /* Each way written out, so that it is a loop of its own. */
+    if (within(rays, plane))
+        for (int64_t k = 0; k < width; k++)
+            depth_W[k] = depth_of(rays.x_W[k], rays.y_W[k * y_step], plane, row[k], 1);
+    else
+        for (int64_t k = 0; k < width; k++)
+            depth_W[k] = depth_of(rays.x_W[k], rays.y_W[k * y_step], plane, row[k], 0);
 }
 
-/* All points of an image. The rays' x is one row of numbers, or with `tabled` one for each pixel; y a number for each
- * row, or likewise. Memory to work in: mask (h, w), words (w + width + STEP), numbers (3, width). */
+/* All points of an image. Rays as `kind` and `nodes` say. Memory to work in: mask (h, w), words (w + width + STEP), numbers
+ * (7, pitch), where a row of `pitch` holds the image's width in whole squares of NODE_STEP. */
 KERNEL void ground_cloud(const uint8_t *restrict labels, const uint8_t *restrict confidence,
                          const uint8_t *restrict kind_256, int64_t least, int64_t h, int64_t w,
                          const int32_t *restrict rows_H, const int32_t *restrict columns_W,
                          const int32_t *restrict first_w, const float *restrict ray_x, const float *restrict ray_y,
-                         int64_t tabled, const float *restrict plane_8, int64_t side_rows, int64_t side_columns,
-                         uint8_t *restrict mask, uint32_t *restrict words, float *restrict numbers,
-                         uint32_t *restrict points, int64_t height, int64_t width)
+                         const float *restrict limits, int64_t kind, int64_t nodes,
+                         const float *restrict plane_8, int64_t side_rows, int64_t side_columns, uint8_t *restrict mask, uint32_t *restrict words,
+                         float *restrict numbers, int64_t pitch, uint32_t *restrict points, int64_t height,
+                         int64_t width)
 {
     const struct plane plane = {plane_8[0], plane_8[1], plane_8[2], plane_8[3],
                                 plane_8[4], plane_8[5], plane_8[6], plane_8[7]};
     const struct spread seen = {mask, rows_H, columns_W, first_w, w, height, width};
+    const struct ray_table table = {ray_x, ray_y, limits, kind, nodes};
     const int wide = widest(first_w, w) > STEP;
     uint32_t *row = words + w, any = 0;
-    float *depth_W = numbers, *x_W = numbers + width, *y_W = numbers + 2 * width;
+    float *depth_W = numbers, *rows = numbers + pitch, *rows_below = numbers + 4 * pitch;
     masks(labels, confidence, kind_256, least, mask, h * w);
     for (int64_t y = 0; y < height; y++) {
         uint32_t *to = points + POINT_WORDS * y * width;
@@ -220,28 +266,31 @@ KERNEL void ground_cloud(const uint8_t *restrict labels, const uint8_t *restrict
             any = stretch(labels + at, confidence + at, mask + at, first_w, w, 0, words, row);
         const int feet = y + 1 < height && rows_H[y + 1] != rows_H[y] && has_feet(&seen, y);
         if (!any && !feet) {
-            nothing_row(row, depth_W, to, width);
+            nothing_row(row, to, width);
             continue;
         }
-        /* Both ways written out, so that each is a loop of its own. */
-        const struct rays same = rays_of(ray_x, ray_y, 0, y, width), each = rays_of(ray_x, ray_y, 1, y, width);
-        if (tabled)
-            find_depths(each, plane, row, depth_W, width);
-        else
-            find_depths(same, plane, row, depth_W, width);
+        struct rays rays = rays_of(table, y, width, rows, pitch);
         if (feet) {
-            const struct rays mixed = {x_W, y_W, 1};
-            for (int64_t k = 0; k < width; k++) {
-                x_W[k] = tabled ? each.x_W[k] : same.x_W[k];
-                y_W[k] = tabled ? each.y_W[k] : *same.y_W;
+            /* Those rows are to be written over. */
+            for (int64_t k = 0; k < width && kind != NODES; k++) {
+                rows[k] = rays.x_W[k];
+                rows[pitch + k] = rays.y_W[k * rays.y_step];
             }
-            find_feet(&seen, y, side_rows, side_columns, rays_of(ray_x, ray_y, tabled, y + 1, width), plane, x_W, y_W,
-                      depth_W);
-            write_row(mixed, depth_W, row, to, width);
-        } else if (tabled)
-            write_row(each, depth_W, row, to, width);
+            rays.x_W = rows;
+            rays.y_W = rows + pitch;
+            rays.y_step = 1;
+        }
+        if (rays.y_step)
+            find_depths(rays, 1, plane, row, depth_W, width);
         else
-            write_row(same, depth_W, row, to, width);
+            find_depths(rays, 0, plane, row, depth_W, width);
+        if (feet)
+            find_feet(&seen, y, side_rows, side_columns, rays_of(table, y + 1, width, rows_below, pitch), plane, rows,
+                      rows + pitch, depth_W);
+        if (rays.y_step)
+            write_row(rays, 1, depth_W, row, to, width);
+        else
+            write_row(rays, 0, depth_W, row, to, width);
     }
     written_past();
 }

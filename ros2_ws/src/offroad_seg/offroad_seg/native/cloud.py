@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offroad_seg.mapping.buffers import Scratch
+    from offroad_seg.mapping.rays import RayTable
     from offroad_seg.spread import Spread
 
     F32 = NDArray[np.float32]
     U8 = NDArray[np.uint8]
 
-_SPARE, _ALIGNED = 4, 16
+NODE_STEP = 8
+"""Pixels between nodes of a table of rays, along rows and columns; as in ``rays.h``."""
+_SPARE, _ALIGNED, _ROWS = 4, 16, 7
+_ONE_EACH, _TABLED, _NODES = range(3)
 
 
 def ground_cloud(
@@ -26,7 +30,7 @@ def ground_cloud(
     kind_256: U8,
     least: int,
     spread: Spread,
-    rays: tuple[F32, F32],
+    rays: RayTable,
     plane_8: F32,
     aside: tuple[int, int],
     scratch: Scratch,
@@ -39,18 +43,21 @@ def ground_cloud(
         kind_256: What each label shows: 0, 1 ground, 2 what stands.
         least: Confidence from which a label counts.
         spread: From (h, w) to the image's size.
-        rays: x and y where z is 1: (1, W) and (H, 1), or both (H, W); NaN where there is no ray.
+        rays: Of the image's pixels.
         plane_8: float32: the ground's normal, the vertical, the drop, the range squared.
         aside: Rows below and columns beside a foot at which nothing may stand.
         scratch: Kept memory.
         points_HW: ``mapping.cloud.POINT``: where they go.
     """
-    kernel = function("ground_cloud", "pppiiipppppipiippppii")
+    kernel = function("ground_cloud", "pppiiippppppiipiipppipii")
     to = pointer(points_HW, points_HW.dtype, spread.target)
     if kernel is None or to % _ALIGNED or not all(array.flags.c_contiguous for array in said):
         return False
     (h, w), (height, width) = spread.source, spread.target
-    tabled = rays[0].shape[0] != 1 or rays[1].shape[1] != 1
+    kind, (x, y) = _rays(rays)
+    nodes = x.shape[1] if kind == _NODES else 0
+    # Whole squares between nodes.
+    pitch = width - width % -NODE_STEP
     kernel(
         pointer(said[0], np.uint8, (h, w)),
         pointer(said[1], np.uint8, (h, w)),
@@ -61,16 +68,34 @@ def ground_cloud(
         spread.tables.rows,
         spread.tables.columns,
         spread.tables.first,
-        pointer(rays[0], np.float32, (height if tabled else 1, width)),
-        pointer(rays[1], np.float32, (height, width if tabled else 1)),
-        int(tabled),
+        pointer(x, np.float32),
+        pointer(y, np.float32),
+        pointer(rays.limits, np.float32, (2 + 2 * (len(y) - (kind == _NODES)),)),
+        kind,
+        nodes,
         pointer(plane_8, np.float32, (8,)),
         *aside,
         pointer(scratch.get("mask", (h, w), np.uint8), np.uint8),
         pointer(scratch.get("words", (w + width + _SPARE,), np.uint32), np.uint32),
-        pointer(scratch.get("numbers", (3, width)), np.float32),
+        pointer(scratch.get("numbers", (_ROWS, pitch)), np.float32),
+        pitch,
         to,
         height,
         width,
     )
     return True
+
+
+def _rays(rays: RayTable) -> tuple[int, tuple[F32, F32]]:
+    """How the kernel is to read them; it trusts their sizes."""
+    height, width = rays.camera.height, rays.camera.width
+    if rays.nodes is not None:
+        shape = (height - 1) // NODE_STEP + 2, (width - 1) // NODE_STEP + 2
+        kind, tables, shapes = _NODES, rays.nodes, (shape, shape)
+    elif rays.separate is not None:
+        kind, tables, shapes = _ONE_EACH, rays.separate, ((1, width), (height, 1))
+    else:
+        kind, tables, shapes = _TABLED, rays.full, ((height, width),) * 2
+    for table, shape in zip(tables, shapes, strict=True):
+        pointer(table, np.float32, shape)
+    return kind, tables

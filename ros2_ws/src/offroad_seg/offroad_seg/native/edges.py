@@ -87,7 +87,7 @@ def find_edges(
         pointer(found, np.int64),
     )  # fmt: skip
     n = int(found[0])
-    return [head(array, n) for array in out]
+    return [head(array, n, dtype) for array, (_, dtype) in zip(out, _EDGES, strict=True)]
 
 
 def cast_shadow(edges: Edges, slack: float, nearest_B: F32, farthest_B: F32, scratch: Scratch) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SWITCH = "OFFROAD_SEG_NATIVE"
-"""Environment variable: 0 leaves the compiled kernels out."""
+"""Environment variable, looked at once: 0 leaves the compiled kernels out."""
 OTHER = "OFFROAD_SEG_KERNELS"
 """Environment variable: the path of a library of one's own making, such as one with a sanitizer in it."""
 
@@ -60,9 +60,19 @@ def find() -> tuple[ctypes.CDLL | None, str]:
     return None, "not compiled at installation (no C compiler?): numpy does their work, several times slower"
 
 
+_wanted = os.environ.get(SWITCH, "") != "0"
+
+
+def want(kernels: bool) -> bool:
+    """Let kernels work from now on, or leave them out; returns what held before."""
+    global _wanted
+    before, _wanted = _wanted, kernels
+    return before
+
+
 def enabled() -> bool:
     """Whether compiled kernels are there and wanted (``OFFROAD_SEG_NATIVE=0`` says no)."""
-    return os.environ.get(SWITCH, "") != "0" and find()[0] is not None
+    return _wanted and find()[0] is not None
 
 
 def function(name: str, kinds: str) -> Callable[..., None] | None:
@@ -88,7 +98,8 @@ def _function(name: str, kinds: str) -> Callable[..., None]:
 
 # Asking an array for its address takes longer than many a kernel does: it is remembered for as long as the array lives.
 # Nothing here ever resizes one in place, which would move it.
-_addresses: dict[int, tuple[ref[NDArray[Any]], int]] = {}
+# What it holds, too, as it was asked for when its type and order were looked at: neither ever changes in place.
+_addresses: dict[int, tuple[ref[NDArray[Any]], int, Any]] = {}
 _MOST_ADDRESSES = 1024
 
 
@@ -103,25 +114,26 @@ def pointer(array: NDArray[Any], dtype: Any, shape: tuple[int, ...] | None = Non
     Raises:
         ValueError: It is not what the kernel takes it for: a fault of the caller, never of a user's.
     """
+    known = _addresses.get(id(array))
+    is_known = known is not None and known[0]() is array
+    if known is not None and is_known and known[2] is dtype and (shape is None or array.shape == shape):
+        return known[1]
     if array.dtype != dtype or not array.flags.c_contiguous or (shape is not None and array.shape != shape):
         raise ValueError(
             f"a kernel wants {np.dtype(dtype)} {shape or ''}, C-contiguous, and got {array.dtype} {array.shape}"
         )
-    known = _addresses.get(id(array))
-    if known is not None and known[0]() is array:
-        return known[1]
-    return _remember(array, int(array.ctypes.data))
+    return _remember(array, known[1] if known is not None and is_known else int(array.ctypes.data), dtype)
 
 
-def head(array: NDArray[Any], n: int) -> NDArray[Any]:
-    """The first n entries of a kept array, of which ``pointer`` knows the address without asking."""
+def head(array: NDArray[Any], n: int, dtype: Any) -> NDArray[Any]:
+    """The first n entries of a kept array of that type, of which ``pointer`` knows the address without asking."""
     part = array[:n]
-    _remember(part, pointer(array, array.dtype))
+    _remember(part, pointer(array, dtype), dtype)
     return part
 
 
-def _remember(array: NDArray[Any], address: int) -> int:
+def _remember(array: NDArray[Any], address: int, dtype: Any) -> int:
     if len(_addresses) >= _MOST_ADDRESSES:
         _addresses.clear()
-    _addresses[id(array)] = (ref(array), address)
+    _addresses[id(array)] = (ref(array), address, dtype)
     return address
