@@ -35,7 +35,8 @@ from offroad_seg.overlay import overlay_image
 from offroad_seg.pipeline import PerceptionPipeline, PipelineSettings
 from offroad_seg.ros.camera_info import CalibrationCache
 from offroad_seg.ros.cloud_message import CloudWriter
-from offroad_seg.ros.messages import ImageWriter, grid_message, header_message, raw_costmap_message
+from offroad_seg.ros.costmap_messages import CostmapWriter
+from offroad_seg.ros.messages import ImageWriter, header_message
 from offroad_seg.segmenter import NetworkSegmentation, Segmenter
 from offroad_seg.sensor_messages import check_image, image_to_rgb, stamp_ns
 from offroad_seg.transforms import Transform
@@ -71,6 +72,7 @@ class OurNode:
         self._calibration.put(info)
         self._writers = [ImageWriter("mono8"), ImageWriter("mono8"), ImageWriter("rgb8")]
         self._cloud = CloudWriter()
+        self._costmaps = CostmapWriter(RawCostmap)
         self.timings_ms: dict[str, float] = {}
 
     def process(self, message: Image, base_T_camera: Transform, odom_T_base: Transform) -> list[Any]:
@@ -100,9 +102,9 @@ class OurNode:
         messages = [w.message(p, message.header) for w, p in zip(self._writers, pictures, strict=True)]
         messages.append(self._cloud.message(points, message.header))
         messages.append(self._calibration.scaled_info(*segmentation.labels_HW.shape, message.header))
-        messages.append(grid_message(costmap))
+        messages.append(self._costmaps.grid(costmap))
         if RawCostmap is not None:
-            messages.append(raw_costmap_message(costmap, RawCostmap))
+            messages.append(self._costmaps.raw(costmap))
         lap()
         laps = [1e3 * (after - before) for before, after in zip(clock, clock[1:])]  # noqa: B905, RUF007 – one less
         inside = {name: perception.timings_ms[name] for name in ("letterbox", "restore", "project", "fuse")}

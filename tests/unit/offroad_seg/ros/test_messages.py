@@ -24,8 +24,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from offroad_seg.errors import CameraError, TransformError
 from offroad_seg.mapping.buffers import message_array
 from offroad_seg.ros.camera_info import CalibrationCache
+from offroad_seg.ros.costmap_messages import CostmapWriter
 from offroad_seg.ros.dds import VARIABLES, use_large_image_profile
-from offroad_seg.ros.messages import ImageWriter, grid_message, header_message, owned_bytes
+from offroad_seg.ros.messages import ImageWriter, header_message, owned_bytes
 from offroad_seg.ros.settings import Settings
 from offroad_seg.ros.transform_source import TransformSource
 from offroad_seg.sensor_messages import image_to_rgb, stamp_ns
@@ -108,7 +109,7 @@ def test_images_and_grids_are_made_in_a_few_milliseconds():
     grid = costmap((400, 400), cost_HW=np.zeros((400, 400), np.int8), grid=GridSpec(400, 400, 0.1, 0, 0))
     writer = ImageWriter("rgb8")
     writer.message(image, header_message(0, ""))
-    for make in (lambda: writer.message(image, header_message(0, "")), lambda: grid_message(grid)):
+    for make in (lambda: writer.message(image, header_message(0, "")), lambda: CostmapWriter().grid(grid)):
         best = math.inf
         for _ in range(50):
             started = time.perf_counter()
@@ -120,13 +121,27 @@ def test_images_and_grids_are_made_in_a_few_milliseconds():
 
 
 def test_grid_message():
-    back = deserialize_message(serialize_message(grid_message(costmap())), OccupancyGrid)
+    back = deserialize_message(serialize_message(CostmapWriter().grid(costmap())), OccupancyGrid)
     assert list(back.data) == list(range(-1, 14))
     assert (back.info.width, back.info.height, back.info.resolution) == (5, 3, 0.25)
     assert (back.info.origin.position.x, back.info.origin.position.y) == (-1.5, 2.0)
     assert back.info.origin.orientation.w == 1.0
     assert back.header.frame_id == "odom"
     assert stamp_ns(back.header) == 7 * S + 5
+
+
+def test_kept_messages_hold_nothing_of_the_costmap_before():
+    """Another size, place, time and frame: as if it were the first."""
+    nav2 = pytest.importorskip("nav2_msgs.msg", reason="nav2_msgs is not built: make interfaces")
+    kept = CostmapWriter(nav2.Costmap)
+    before = Costmap(np.full((4, 2), 100, np.int8), GridSpec(2, 4, 0.5, 9.0, 8.0), "base_link", 3 * S)
+    for shape in ((4, 2), (3, 5)):
+        made = before if shape == (4, 2) else costmap()
+        for name in ("grid", "raw"):
+            found = getattr(kept, name)(made)
+            assert serialize_message(found) == serialize_message(
+                getattr(CostmapWriter(nav2.Costmap), name)(made)
+            )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +157,7 @@ def test_grid_message():
 )
 def test_grids_that_nav2_would_refuse_are_not_made(changes):
     with pytest.raises(ValueError, match="costmap"):
-        grid_message(costmap(**changes))
+        CostmapWriter().grid(costmap(**changes))
 
 
 def odometry(stamp, x=0.0, w=1.0, child="base_link"):

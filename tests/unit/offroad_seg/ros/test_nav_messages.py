@@ -16,7 +16,8 @@ from std_msgs.msg import Header
 from offroad_seg.mapping.cloud import POINT
 from offroad_seg.ros.camera_info import CalibrationCache
 from offroad_seg.ros.cloud_message import CloudWriter
-from offroad_seg.ros.messages import ImageWriter, header_message, raw_costmap_message
+from offroad_seg.ros.costmap_messages import CostmapWriter
+from offroad_seg.ros.messages import ImageWriter, header_message
 from offroad_seg.sensor_messages import camera_from_info
 from offroad_seg.types import Costmap, GridSpec
 
@@ -31,7 +32,7 @@ def test_a_raw_costmap_says_the_same_in_nav2s_units():
     nav2 = pytest.importorskip("nav2_msgs.msg", reason="nav2_msgs is not built: make interfaces")
     values = np.array([-1, *range(101)], np.int8).reshape(6, 17)
     costmap = Costmap(values, GridSpec(17, 6, 0.25, -1.0, 2.0), "odom", 5_000_000_007)
-    message = raw_costmap_message(costmap, nav2.Costmap)
+    message = CostmapWriter(nav2.Costmap).raw(costmap)
     assert [nav2_occupancy(v) for v in message.data] == values.ravel().tolist()
     data = message.metadata
     assert (data.size_x, data.size_y, data.resolution) == (17, 6, 0.25)

@@ -8,13 +8,10 @@ costs 50 to 650 ms (it is converted element by element): every image and grid go
 from __future__ import annotations
 
 import array
-import math
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -25,7 +22,6 @@ from offroad_seg.transforms import Transform
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from offroad_seg.types import Costmap, GridSpec
 
 _NS = 1_000_000_000
 
@@ -63,7 +59,7 @@ def owned_bytes(array_like: NDArray[Any]) -> array.array[int] | None:
 
 
 class ImageWriter:
-    """Makes Image messages of one encoding in a buffer that is kept from frame to frame.
+    """Makes Image messages of one encoding; the message and its buffer are kept from frame to frame.
 
     A message is valid until the next call: publish it at once (rclpy serialises inside ``publish``).
 
@@ -72,7 +68,8 @@ class ImageWriter:
     """
 
     def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
+        self._message = Image(encoding=encoding, is_bigendian=0)
+        self._shape: tuple[int, ...] = ()
         self._view: NDArray[np.uint8] = message_array((0,))
 
     def buffer(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -92,82 +89,15 @@ class ImageWriter:
             np.copyto(view, image)
             data = owned_bytes(view)
         assert data is not None
-        height, width = image.shape[:2]
-        message = Image(
-            header=header,
-            height=height,
-            width=width,
-            encoding=self._encoding,
-            is_bigendian=0,
-            step=width * (image.shape[2] if image.ndim == 3 else 1),
-        )
+        message = self._message
+        if image.shape != self._shape:
+            # Only then: every field that is set is looked at.
+            message.height, message.width = image.shape[:2]
+            message.step = message.width * (image.shape[2] if image.ndim == 3 else 1)
+            self._shape = image.shape
+        message.header = header
         hand_over(message, data)
         return message
-
-
-def grid_message(costmap: Costmap) -> OccupancyGrid:
-    """nav_msgs/OccupancyGrid of a costmap, in the form that Nav2's ``validateMsg`` asks for.
-
-    Raises:
-        ValueError: It would be refused there: no frame, a size that does not fit, numbers that are not finite.
-    """
-    _check(costmap)
-    grid = costmap.grid
-    data = array.array("b")
-    data.frombytes(np.ascontiguousarray(costmap.cost_HW, np.int8).data)
-    msg = OccupancyGrid(header=header_message(costmap.stamp_ns, costmap.frame_id))
-    hand_over(msg, data)
-    info = msg.info
-    info.map_load_time = msg.header.stamp
-    info.resolution, info.width, info.height = grid.resolution, grid.width, grid.height
-    _put_origin(info.origin, grid)
-    return msg
-
-
-def _check(costmap: Costmap) -> None:
-    grid = costmap.grid
-    numbers = (grid.resolution, grid.origin_x, grid.origin_y)
-    if not costmap.frame_id or costmap.stamp_ns < 0:
-        raise ValueError("a costmap needs a frame and a stamp")
-    if not all(math.isfinite(v) for v in numbers) or grid.resolution <= 0:
-        raise ValueError(f"costmap resolution and origin {numbers} are not usable")
-    if costmap.cost_HW.shape != (grid.height, grid.width) or costmap.cost_HW.size == 0:
-        raise ValueError(f"costmap of shape {costmap.cost_HW.shape} for {grid.height}×{grid.width} cells")
-
-
-def _put_origin(pose: Any, grid: GridSpec) -> None:
-    pose.position.x, pose.position.y = grid.origin_x, grid.origin_y
-    pose.orientation.w = 1.0
-
-
-# OccupancyGrid 1–98 against costmap_2d 1–252, and 99, 100 against 253 inscribed, 254 lethal: the inverse of
-# nav2_costmap_2d's Costmap2DPublisher, which writes 1 + 97 (cost − 1) / 251. −1 becomes 255, no information.
-_RAW_256 = np.full(256, 255, np.uint8)
-_RAW_256[0] = 0
-_RAW_256[1:99] = np.ceil(1 + (np.arange(1, 99) - 1) * 251 / 97)  # up: that one divides whole numbers
-_RAW_256[99:101] = (253, 254)
-
-
-def raw_costmap_message(costmap: Costmap, kind: Any) -> Any:
-    """nav2_msgs/Costmap of a costmap; ``kind`` is that message class.
-
-    Raises:
-        ValueError: As ``grid_message``.
-    """
-    _check(costmap)
-    grid = costmap.grid
-    raw_HW = message_array(costmap.cost_HW.shape)
-    cv2.LUT(np.ascontiguousarray(costmap.cost_HW, np.int8).view(np.uint8), _RAW_256, dst=raw_HW)
-    msg = kind(header=header_message(costmap.stamp_ns, costmap.frame_id))
-    data = owned_bytes(raw_HW)
-    assert data is not None
-    hand_over(msg, data)
-    metadata = msg.metadata
-    metadata.map_load_time = metadata.update_time = msg.header.stamp
-    metadata.layer = "perception"
-    metadata.resolution, metadata.size_x, metadata.size_y = grid.resolution, grid.width, grid.height
-    _put_origin(metadata.origin, grid)
-    return msg
 
 
 def pose_transform(pose: Any) -> Transform:

@@ -19,7 +19,8 @@ from sensor_msgs.msg import Image
 
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.overlay import overlay_image
-from offroad_seg.ros.messages import ImageWriter, grid_message, raw_costmap_message
+from offroad_seg.ros.costmap_messages import CostmapWriter
+from offroad_seg.ros.messages import ImageWriter
 from offroad_seg.ros.nav_outputs import RAW_COSTMAP, NavOutputs
 from offroad_seg.types import COST_UNKNOWN, Costmap
 
@@ -125,6 +126,7 @@ class GridOutputs:
         if RAW_COSTMAP is not None:
             self._raw = node.create_lifecycle_publisher(RAW_COSTMAP, "costmap_raw", LATCHED_QOS)
         self._lock = threading.Lock()
+        self._writer = CostmapWriter(RAW_COSTMAP)
         self._latest: Costmap | None = None
         self._known = False
         self._revocations = 0
@@ -148,13 +150,10 @@ class GridOutputs:
         Raises:
             ValueError: Nav2 would refuse the grid.
         """
-        message = grid_message(costmap)
         with self._lock:
             if revocations != self._revocations:
                 return False
-            self._grid.publish(message)
-            if self._raw is not None:
-                self._raw.publish(raw_costmap_message(costmap, RAW_COSTMAP))
+            self._send(costmap)
             self._latest, self._known = costmap, bool((costmap.cost_HW != COST_UNKNOWN).any())
             return True
 
@@ -176,10 +175,13 @@ class GridOutputs:
             cells: NDArray[np.int8] = np.full((grid.height, grid.width), COST_UNKNOWN, np.int8)
             costmap = Costmap(cells, grid, frame, max(0, now_ns))
             self._revocations += 1
-            self._grid.publish(grid_message(costmap))
-            if self._raw is not None:
-                self._raw.publish(raw_costmap_message(costmap, RAW_COSTMAP))
+            self._send(costmap)
             self._known = False
+
+    def _send(self, costmap: Costmap) -> None:
+        self._grid.publish(self._writer.grid(costmap))
+        if self._raw is not None:
+            self._raw.publish(self._writer.raw(costmap))
 
     def _default_grid(self) -> GridSpec:
         s = self._settings
