@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Unit tests that are never run beside others: they speak over DDS, look at the clock or load every core.
 ALONE = tuple(
     f"tests/unit/offroad_seg/{part}"
-    for part in ("ros/", "bench/", "cli/test_bench.py", "compile/test_watch.py", "replay/test_live.py")
+    for part in ("ros/", "bench/", "cli/test_bench.py", "compile/test_watch.py", "replay/test_live")
 )
 # Long files whose tests share nothing but what is made for one parameter.
 BY_PARAMETER = {"tests/integration/test_recipes.py", "tests/integration/test_zoo_tensorrt_rtx.py"}
