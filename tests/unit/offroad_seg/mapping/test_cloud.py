@@ -5,31 +5,15 @@ import cv2
 import numpy as np
 import pytest
 
-from offroad_seg.camera import CameraModel
 from offroad_seg.errors import CameraError
 from offroad_seg.mapping.cloud import POINT, GroundCloud
-from offroad_seg.ontology import Ontology
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import UNLABELLED
 from tests.helpers.box_world import Box, Scene, segmentation_of
+from tests.helpers.terrain import CAMERAS, track_rock_sky
 
-ONTOLOGY = Ontology.from_dict(
-    {
-        "name": "test",
-        "classes": [
-            {"name": "track", "color": [200, 180, 140], "raw": [1], "cost": 0},
-            {"name": "rock", "color": [90, 90, 90], "raw": [2], "cost": "lethal", "standing": True},
-            {"name": "sky", "color": [130, 180, 230], "raw": [3], "cost": "unknown"},
-        ],
-    }
-)
+ONTOLOGY = track_rock_sky()
 TRACK, ROCK, SKY = range(3)
-K = (150.0, 0, 158.0, 0, 152.0, 92.0, 0, 0, 1)
-CAMERAS = (
-    CameraModel.pinhole(320, 180, 150.0),
-    CameraModel.from_info(320, 180, "plumb_bob", (-0.25, 0.07, 0.001, -0.001, -0.008), K),
-    CameraModel.from_info(320, 180, "equidistant", (-0.02, 0.006, -0.003, 0.0004), K),
-)
 MOUNT = camera_mount(0.2, 0.05, 1.3, 0.0, 0.3, 0.0)
 POSE = Transform.from_rpy(0.06, -0.04, 0.5, (1.23, -0.77, 0.0))
 MAX_RANGE = 8.0

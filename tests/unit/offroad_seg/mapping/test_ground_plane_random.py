@@ -12,7 +12,20 @@ from offroad_seg.mapping.ground_plane import GroundPlaneProjector
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import UNLABELLED, Segmentation
 from tests.helpers.box_world import segmentation_of
-from tests.helpers.terrain import BUSH, CAMERAS, DISTORTED, GRASS, PINHOLE, ROCK, SKY, TRACK, terrain_classes
+from tests.helpers.terrain import (
+    BUSH,
+    CAMERAS,
+    DISTORTED,
+    GRASS,
+    PINHOLE,
+    POSES,
+    ROCK,
+    SKY,
+    TRACK,
+    class_blocks,
+    mounts,
+    terrain_classes,
+)
 
 ONTOLOGY = terrain_classes()
 GROUND = (TRACK, GRASS)
@@ -21,11 +34,8 @@ SIZE = GridSize(12.0, 10.0, 0.1)
 
 def _blocks(seed: int, block: int, shape: tuple[int, int]) -> np.ndarray:
     """Random classes in square blocks."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.choice(
-        [TRACK, GRASS, ROCK, BUSH, SKY, UNLABELLED], (shape[0] // block + 1, shape[1] // block + 1)
-    )
-    return np.kron(coarse, np.ones((block, block)))[: shape[0], : shape[1]].astype(np.uint8)
+    classes = [TRACK, GRASS, ROCK, BUSH, SKY, UNLABELLED]
+    return class_blocks(np.random.default_rng(seed), classes, block, shape)
 
 
 @settings(max_examples=150, deadline=None)
@@ -33,21 +43,8 @@ def _blocks(seed: int, block: int, shape: tuple[int, int]) -> np.ndarray:
     seed=st.integers(0, 10_000),
     block=st.integers(1, 40),
     camera=st.sampled_from(CAMERAS),
-    mount=st.tuples(
-        st.floats(-1, 1),
-        st.floats(-1, 1),
-        st.floats(0.3, 3),
-        st.floats(-3.1, 3.1),
-        st.floats(-0.3, 1.5),
-        st.floats(-3, 3),
-    ),
-    pose=st.tuples(
-        st.floats(-0.4, 0.4),
-        st.floats(-0.4, 0.4),
-        st.floats(-3.1, 3.1),
-        st.floats(-500, 500),
-        st.floats(-9, 9),
-    ),
+    mount=mounts(ahead=1, aside=1, yaw=3),
+    pose=POSES,
     shadow=st.sampled_from(["ray", "object"]),
 )
 @example(seed=1, block=9, camera=PINHOLE, mount=(0, 0, 1.2, 0, 0.3, 0), pose=(0, 0, 0, 0, 0), shadow="ray")

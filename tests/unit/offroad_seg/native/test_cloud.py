@@ -15,22 +15,13 @@ from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.cloud import POINT, GroundCloud
 from offroad_seg.mapping.rays import RayTable
 from offroad_seg.native.cloud import ground_cloud
-from offroad_seg.ontology import Ontology
 from offroad_seg.spread import Spread
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import UNLABELLED, Segmentation
 from tests.helpers.native import twins
+from tests.helpers.terrain import track_rock_sky
 
-ONTOLOGY = Ontology.from_dict(
-    {
-        "name": "test",
-        "classes": [
-            {"name": "track", "color": [200, 180, 140], "raw": [1], "cost": 0},
-            {"name": "rock", "color": [90, 90, 90], "raw": [2], "cost": "lethal", "standing": True},
-            {"name": "sky", "color": [130, 180, 230], "raw": [3], "cost": "unknown"},
-        ],
-    }
-)
+ONTOLOGY = track_rock_sky()
 LENSES = (
     ("plumb_bob", ()),
     ("plumb_bob", (-0.3, 0.09, 0.001, -0.001, -0.01)),

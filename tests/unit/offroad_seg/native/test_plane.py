@@ -19,7 +19,17 @@ from offroad_seg.ontology import Ontology
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import UNLABELLED, GridObservation, Segmentation
 from tests.helpers.native import twins
-from tests.helpers.terrain import BUSH, GRASS, ROCK, SKY, TRACK, terrain_classes
+from tests.helpers.terrain import (
+    BUSH,
+    GRASS,
+    POSES,
+    ROCK,
+    SKY,
+    TRACK,
+    class_blocks,
+    mounts,
+    terrain_classes,
+)
 
 ONTOLOGY = terrain_classes()
 SIZE = GridSize(9.0, 7.0, 0.1)
@@ -40,8 +50,7 @@ def picture(seed: int, block: int, camera: CameraModel) -> Segmentation:
     rng = np.random.default_rng(seed)
     shape = (camera.height, camera.width)
     classes = [TRACK, GRASS, TRACK, GRASS, ROCK, BUSH, SKY, UNLABELLED, 77]
-    coarse = rng.choice(classes, (shape[0] // block + 1, shape[1] // block + 1))
-    labels = np.kron(coarse, np.ones((block, block)))[: shape[0], : shape[1]].astype(np.uint8)
+    labels = class_blocks(rng, classes, block, shape)
     noise = rng.random(shape) < 0.02
     labels[noise] = rng.integers(0, 256, noise.sum())
     return Segmentation(labels, rng.integers(0, 256, shape).astype(np.uint8), 0, "camera", 0.5)
@@ -57,21 +66,8 @@ def kept(observation: GridObservation) -> list[np.ndarray]:
     seed=st.integers(0, 10_000),
     block=st.integers(1, 25),
     camera=st.sampled_from(list(CAMERAS)),
-    mount=st.tuples(
-        st.floats(-4, 4),
-        st.floats(-3, 3),
-        st.floats(0.3, 3),
-        st.floats(-3.1, 3.1),
-        st.floats(-0.3, 1.5),
-        st.floats(-3.1, 3.1),
-    ),
-    pose=st.tuples(
-        st.floats(-0.4, 0.4),
-        st.floats(-0.4, 0.4),
-        st.floats(-3.1, 3.1),
-        st.floats(-500, 500),
-        st.floats(-9, 9),
-    ),
+    mount=mounts(ahead=4, aside=3, yaw=3.1),
+    pose=POSES,
     shadow=st.sampled_from(["ray", "object", "none"]),
     contact_slope=st.sampled_from([0.0, 2.0]),
     min_standing_px=st.integers(1, 4),
