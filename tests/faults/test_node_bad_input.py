@@ -16,39 +16,21 @@ from sensor_msgs.msg import CameraInfo
 
 from offroad_seg.camera import CameraModel
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.node_fixtures import node_arguments
 from tests.helpers.ros_client import Client, cells, set_header
 from tests.helpers.ros_process import running_node
 
+pytestmark = pytest.mark.usefixtures("maps")
+
 
 @pytest.fixture(scope="module")
-def client(domain, bundle, tmp_path_factory):  # noqa: F811
+def client(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
-    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters()]
-    for option in ("max_age=10", "stall_timeout=30"):  # neither is the subject here, however slow the machine
-        arguments += ["--param", option]
+    # Neither is the subject here, however slow the machine.
+    arguments = node_arguments(bundle, "max_age=10", "stall_timeout=30")
     with running_node(arguments, log), Client() as client:
         client.connect()
         yield client
-
-
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
-
-
-@pytest.fixture(autouse=True)
-def maps(client, image):
-    """Call it, and the node maps; so it does before each test, and after whatever the test did."""
-
-    def good_frame():
-        return client.reply(image, scene.CAMERA, "costmap")
-
-    client.clear()
-    good_frame()
-    yield good_frame
-    client.clear()
-    good_frame()
 
 
 BAD_IMAGES = {

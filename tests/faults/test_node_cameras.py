@@ -15,7 +15,6 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import RELIABLE, Client, cells, image_message, set_header
 from tests.helpers.ros_process import NodeProcess, running_node
 
@@ -78,7 +77,7 @@ def mounts():
 
 
 @pytest.fixture(scope="module")
-def node(domain, bundle, tmp_path_factory):  # noqa: F811
+def node(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     options = ["--param", "cameras=[front, left]", "--param", f"stall_timeout={STALL_S}"]
     with running_node(["--bundle", str(bundle.path), *mounts(), *options], log) as node:
@@ -99,7 +98,7 @@ def eyes(client):
 
 
 @pytest.fixture(scope="module")
-def image(ontology):  # noqa: F811
+def image(ontology):
     """Plain ground below the sky."""
     labels = scene.scene_labels(ontology)
     labels[labels == ontology.id_of("Rocks")] = ontology.id_of("Landscape")
@@ -142,7 +141,7 @@ def works(client, eyes, image):
     drive(client, eyes.values(), image, lambda: both(client))
 
 
-def test_each_camera_has_its_own_labels_and_both_fill_one_costmap(client, eyes, image, ontology):  # noqa: F811
+def test_each_camera_has_its_own_labels_and_both_fill_one_costmap(client, eyes, image, ontology):
     wanted = {"/front/labels", "/left/confidence", "/left/overlay", "/front/points", "/left/camera_info_out"}
 
     def names():
@@ -197,7 +196,7 @@ def test_when_all_are_dead_everything_is_unknown(client):
     client.wait_status("camera left", lambda level, *_: level == 2)
 
 
-def test_each_camera_has_its_own_depth(domain, bundle, image, tmp_path):  # noqa: F811
+def test_each_camera_has_its_own_depth(domain, bundle, image, tmp_path):
     """One camera's depth stops: its sector goes unknown, for neither the plane nor the other's depth takes its place."""
     options = ["--namespace", "deep", "--param", "cameras=[front, left]", "--param", "projection=depth"]
     stall = ["--param", f"stall_timeout={STALL_S}", "--param", "tf_timeout=0.4"]
@@ -275,7 +274,7 @@ def test_frames_that_come_in_another_order_than_the_stamps_of_two_cameras_all_co
     assert stamps == sorted(stamps)  # the grid's is that of the newest image in it
 
 
-def test_a_mount_of_a_camera_that_is_not_there_is_refused_by_name(domain, bundle, tmp_path):  # noqa: F811
+def test_a_mount_of_a_camera_that_is_not_there_is_refused_by_name(domain, bundle, tmp_path):
     arguments = ["--bundle", str(bundle.path), "--namespace", "other", "--param", "cameras=[front, left]"]
     node = NodeProcess([*arguments, "--param", "camera_mount.right.z=1.0"], tmp_path / "log")
     try:

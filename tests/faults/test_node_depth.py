@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from offroad_seg.mapping.cloud import POINT
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.node_fixtures import node_arguments
 from tests.helpers.ros_client import OPTICAL, RELIABLE, Client, cells, pixels, set_header
 from tests.helpers.ros_process import running_node
 
@@ -42,12 +42,10 @@ def depth_message(depth_HW, stamp, encoding="32FC1", **changes):
 
 
 @pytest.fixture(scope="module")
-def client(domain, bundle, tmp_path_factory):  # noqa: F811
+def client(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     options = ["projection=depth", "tf_timeout=0.5", f"depth_tolerance={TOLERANCE_S}", "stall_timeout=30"]
-    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters()]
-    for option in (*options, "max_age=10"):
-        arguments += ["--param", option]
+    arguments = node_arguments(bundle, *options, "max_age=10")
     with running_node(arguments, log), Client() as client:
         client.depth = client.node.create_publisher(Image, "depth", RELIABLE)
         client.connect()
@@ -56,7 +54,7 @@ def client(domain, bundle, tmp_path_factory):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def image(ontology):  # noqa: F811
+def image(ontology):
     """Plain ground below the sky: nothing that stands."""
     labels = scene.scene_labels(ontology)
     labels[labels == ontology.id_of("Rocks")] = ontology.id_of("Landscape")
@@ -198,18 +196,16 @@ def test_without_usable_depth_labels_go_on_and_there_is_no_costmap(client, image
     assert client.answer("labels", sent) is not None
 
 
-def test_depth_that_stops_makes_the_costmap_unknown(domain, bundle, image, tmp_path):  # noqa: F811
+def test_depth_that_stops_makes_the_costmap_unknown(domain, bundle, image, tmp_path):
     """And an image on its head is mapped as it is: depth lies in the image's own orientation."""
-    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters(), "--namespace", "turned"]
-    mount = {"roll": math.pi}  # the camera hangs on its head
-    options = (
+    arguments = node_arguments(
+        bundle,
         "projection=depth",
         "camera_rotation=180",
         "stall_timeout=0.6",
-        f"camera_mount.roll={mount['roll']}",
+        f"camera_mount.roll={math.pi}",  # the camera hangs on its head
     )
-    for option in options:
-        arguments += ["--param", option]
+    arguments += ["--namespace", "turned"]
     with running_node(arguments, tmp_path / "log"), Client(namespace="turned") as client:
         depth = client.node.create_publisher(Image, "depth", RELIABLE)
         client.connect()

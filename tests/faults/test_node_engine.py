@@ -15,7 +15,7 @@ from lifecycle_msgs.msg import Transition
 
 from tests.helpers import faulty_node as faults
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.node_fixtures import node_arguments
 from tests.helpers.ros_client import Client, cells
 from tests.helpers.ros_process import NodeProcess
 
@@ -34,15 +34,9 @@ def release(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def node(domain, bundle, release, tmp_path_factory):  # noqa: F811
+def node(domain, bundle, release, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
-    arguments = [
-        "--bundle",
-        str(bundle.path),
-        *scene.mount_parameters(),
-        "--param",
-        f"stall_timeout={STALL_S}",
-    ]
+    arguments = node_arguments(bundle, f"stall_timeout={STALL_S}")
     node = NodeProcess(arguments, log, module=MODULE, OFFROAD_SEG_TEST_RELEASE=str(release))
     try:
         node.wait_for("configured:")
@@ -55,11 +49,6 @@ def node(domain, bundle, release, tmp_path_factory):  # noqa: F811
 def client(node):
     with Client() as client:
         yield client
-
-
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from tf2_msgs.msg import TFMessage
 from offroad_seg.sensor_messages import stamp_ns
 from offroad_seg.transforms import Transform
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.node_fixtures import node_arguments
 from tests.helpers.ros_client import LATCHED, RELIABLE, Client, cells, set_header
 from tests.helpers.ros_process import running_node
 
@@ -107,20 +107,13 @@ LEVEL = leaning(0.0)
 
 
 @pytest.fixture(scope="module")
-def client(domain, bundle, tmp_path_factory):  # noqa: F811
+def client(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
-    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters()]
-    for option in ("attitude=imu", "tf_timeout=0.3", "stall_timeout=30", "max_age=10"):
-        arguments += ["--param", option]
+    arguments = node_arguments(bundle, "attitude=imu", "tf_timeout=0.3", "stall_timeout=30", "max_age=10")
     with running_node(arguments, log), Vehicle() as client:
         client.connect()
         client.mount()
         yield client
-
-
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
 
 
 @pytest.fixture(autouse=True)
@@ -214,16 +207,14 @@ def test_an_imu_that_comes_a_little_late_is_waited_for(client, image):
 
 
 def test_an_imu_that_stops_makes_the_costmap_unknown_and_one_that_returns_brings_it_back(
-    domain,  # noqa: F811
-    bundle,  # noqa: F811
+    domain,
+    bundle,
     image,
     tmp_path,
 ):
     """And with the costmap in the base frame the IMU alone levels the plane: no odometry is there."""
-    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters(), "--namespace", "other"]
-    for option in ("attitude=imu", "costmap_frame=base_link", "stall_timeout=0.6"):
-        arguments += ["--param", option]
-    with running_node(arguments, tmp_path / "log"), Vehicle("other") as client:
+    arguments = node_arguments(bundle, "attitude=imu", "costmap_frame=base_link", "stall_timeout=0.6")
+    with running_node([*arguments, "--namespace", "other"], tmp_path / "log"), Vehicle("other") as client:
         client.connect()
         client.mount()
 

@@ -18,23 +18,17 @@ from sensor_msgs.msg import CompressedImage
 from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
 from tests.helpers.bundles import make_color_bundle
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import OPTICAL, RELIABLE, Client, cells, pixels, set_header
 from tests.helpers.ros_process import running_node
 
 SECOND = 1_000_000_000
 
 
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
-
-
 def parameters(**values):
     return [word for name, value in values.items() for word in ("--param", f"{name}={value}")]
 
 
-def test_simulated_time(domain, bundle, image, tmp_path):  # noqa: F811
+def test_simulated_time(domain, bundle, image, tmp_path):
     """Time 0: it waits and says so. Time runs: it works. Time jumps: the past is cleared; back, with one warning."""
     arguments = [
         "--bundle",
@@ -93,7 +87,7 @@ def test_simulated_time(domain, bundle, image, tmp_path):  # noqa: F811
         assert {stamp // SECOND for stamp in told - before} == {4100}
 
 
-def test_compressed_images_and_a_costmap_without_odometry(domain, bundle, image, ontology, tmp_path):  # noqa: F811
+def test_compressed_images_and_a_costmap_without_odometry(domain, bundle, image, ontology, tmp_path):
     options = parameters(
         image_transport="compressed", costmap_frame="base_link", stall_timeout=0.5, stall_action="stop"
     )
@@ -143,13 +137,13 @@ def test_compressed_images_and_a_costmap_without_odometry(domain, bundle, image,
         assert not [m for m in client.got["costmap"] if (cells(m) == -1).all()]
 
 
-def test_a_network_that_gives_nan_is_refused_by_configure(domain, ontology, tmp_path):  # noqa: F811
+def test_a_network_that_gives_nan_is_refused_by_configure(domain, ontology, tmp_path):
     broken = make_color_bundle(tmp_path / "nan", ontology, 96, 160, sharpness=float("nan"))
     with running_node(["--bundle", str(broken.path)], tmp_path / "log", ready="configure failed") as node:
         assert "not finite" in node.log.read_text()
 
 
-def test_a_network_that_breaks_on_some_images(domain, ontology, image, tmp_path):  # noqa: F811
+def test_a_network_that_breaks_on_some_images(domain, ontology, image, tmp_path):
     """A frame whose logits are not finite is dropped and counted; ten in a row, and the node deactivates itself."""
     broken = make_color_bundle(tmp_path / "nan", ontology, 96, 160, poison=True)
     bad = np.full_like(image, 255)
@@ -177,7 +171,7 @@ def test_a_network_that_breaks_on_some_images(domain, ontology, image, tmp_path)
         client.wait_status("node", lambda level, m, _v: level == 2 and "not finite" in m)
 
 
-def test_without_a_mount_or_tf_there_are_labels_but_no_costmap(domain, bundle, image, tmp_path):  # noqa: F811
+def test_without_a_mount_or_tf_there_are_labels_but_no_costmap(domain, bundle, image, tmp_path):
     """Never identity: a camera whose place is not known maps nothing."""
     qos = ["-p", "qos_overrides./image.subscription.reliability:=reliable"]
     with (
@@ -208,7 +202,7 @@ def test_without_a_mount_or_tf_there_are_labels_but_no_costmap(domain, bundle, i
         assert not [m for m in client.got["costmap"] if (cells(m) >= 0).any()]
 
 
-def test_tf_gives_the_mount_and_the_pose(domain, bundle, image, tmp_path):  # noqa: F811
+def test_tf_gives_the_mount_and_the_pose(domain, bundle, image, tmp_path):
     TFMessage = pytest.importorskip(
         "tf2_msgs.msg", reason="tf2_msgs is not installed (make test builds it where a C++ compiler is there)"
     ).TFMessage

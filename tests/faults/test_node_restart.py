@@ -17,32 +17,26 @@ from sensor_msgs.msg import Image
 
 from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.node_fixtures import node_arguments
 from tests.helpers.ros_client import OPTICAL, RELIABLE, Client, cells, set_header
 from tests.helpers.ros_process import PATIENCE_S, NodeProcess, running_node
 
 
 @pytest.fixture(scope="module")
-def arguments(bundle):  # noqa: F811
+def arguments(bundle):
     # So that nothing but the start itself takes back what was said before.
-    patient = ["--param", "max_age=10", "--param", "stall_timeout=60"]
-    return ["--bundle", str(bundle.path), *scene.mount_parameters(), *patient]
-
-
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
+    return node_arguments(bundle, "max_age=10", "stall_timeout=60")
 
 
 @pytest.fixture(scope="module")
-def planner(domain):  # noqa: F811
+def planner(domain):
     """It holds the newest costmap, whoever published it, as Nav2's static layer does."""
     with Client() as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def second(planner, arguments, ontology, tmp_path_factory):  # noqa: F811
+def second(planner, arguments, ontology, tmp_path_factory):
     """A node that takes over from one that was killed while it mapped."""
     folder = tmp_path_factory.mktemp("restart")
     first = NodeProcess(arguments, folder / "first")

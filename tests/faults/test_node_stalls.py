@@ -9,37 +9,21 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.node_fixtures import node_arguments
 from tests.helpers.ros_client import Client, cells
 from tests.helpers.ros_process import running_node
 
 STALL_S = 0.6
+pytestmark = pytest.mark.usefixtures("maps")
 
 
 @pytest.fixture(scope="module")
-def client(domain, bundle, tmp_path_factory):  # noqa: F811
+def client(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
-    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters()]
-    for option in ("max_age=10", f"stall_timeout={STALL_S}"):
-        arguments += ["--param", option]
+    arguments = node_arguments(bundle, "max_age=10", f"stall_timeout={STALL_S}")
     with running_node(arguments, log), Client() as client:
         client.connect()
         yield client
-
-
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
-
-
-@pytest.fixture(autouse=True)
-def works(client, image):
-    """Before each test the node maps, and so it does again after whatever the test did."""
-    client.clear()
-    client.reply(image, scene.CAMERA, "costmap")
-    yield
-    client.clear()
-    client.reply(image, scene.CAMERA, "costmap")
 
 
 def is_unknown(grid):

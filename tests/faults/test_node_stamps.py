@@ -11,20 +11,19 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.node_fixtures import node_arguments
 from tests.helpers.ros_client import Client
 from tests.helpers.ros_process import running_node
 
 MAX_AGE_S = 10.0
 MILLISECOND = 1_000_000
+pytestmark = pytest.mark.usefixtures("maps")
 
 
 @pytest.fixture(scope="module")
-def node(domain, bundle, tmp_path_factory):  # noqa: F811
+def node(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
-    arguments = ["--bundle", str(bundle.path), *scene.mount_parameters()]
-    for option in (f"max_age={MAX_AGE_S}", "stall_timeout=30"):
-        arguments += ["--param", option]
+    arguments = node_arguments(bundle, f"max_age={MAX_AGE_S}", "stall_timeout=30")
     with running_node(arguments, log) as node:
         yield node
 
@@ -34,25 +33,6 @@ def client(node):
     with Client() as client:
         client.connect()
         yield client
-
-
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
-
-
-@pytest.fixture(autouse=True)
-def maps(client, image):
-    """Call it, and the node maps; so it does before each test, and after whatever the test did."""
-
-    def good_frame():
-        return client.reply(image, scene.CAMERA, "costmap")
-
-    client.clear()
-    good_frame()
-    yield good_frame
-    client.clear()
-    good_frame()
 
 
 @pytest.mark.parametrize(("off_s", "cause"), [(-MAX_AGE_S - 2.0, "too_old"), (60.0, "from_future")])

@@ -19,7 +19,7 @@ from tf2_msgs.msg import TFMessage
 
 from offroad_seg.transforms import Transform, camera_mount
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
+from tests.helpers.node_fixtures import node_arguments
 from tests.helpers.ros_client import LATCHED, RELIABLE, Client, cells, image_message, set_header
 from tests.helpers.ros_process import running_node
 
@@ -65,20 +65,13 @@ class Vehicle(Client):
 
 
 @pytest.fixture(scope="module")
-def client(domain, bundle, tmp_path_factory):  # noqa: F811
+def client(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
-    arguments = ["--bundle", str(bundle.path), "--param", "tf_timeout=0.3"]
-    for option in ("stall_timeout=30", "max_age=10"):
-        arguments += ["--param", option]
+    arguments = node_arguments(bundle, "tf_timeout=0.3", "stall_timeout=30", "max_age=10", mounted=False)
     with running_node(arguments, log), Vehicle() as client:
         client.connect()
         client.static.publish(stamped("base_link", "good", 0, MOUNT))
         yield client
-
-
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
 
 
 @pytest.fixture(autouse=True)

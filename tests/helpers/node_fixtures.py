@@ -3,10 +3,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from offroad_seg.ontology import load_ontology
+from tests.helpers import scene
 from tests.helpers.bundles import make_color_bundle
+
+if TYPE_CHECKING:
+    from offroad_seg.bundle import Bundle
+
+
+def node_arguments(bundle: Bundle, *options: str, mounted: bool = True) -> list[str]:
+    """What ``offroad-seg node`` is started with.
+
+    Args:
+        bundle: What it loads.
+        options: ``name=value`` of its parameters.
+        mounted: The camera sits where the scene is seen from; else tf has to say it.
+    """
+    parameters = [word for option in options for word in ("--param", option)]
+    return ["--bundle", str(bundle.path), *(scene.mount_parameters() if mounted else []), *parameters]
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +45,22 @@ def domain():
 
     with own_domain() as number:
         yield number
+
+
+@pytest.fixture
+def image(ontology):
+    return scene.scene_image(ontology)
+
+
+@pytest.fixture
+def maps(client, image):
+    """Call it, and the node maps; so it does before a test, and after whatever the test did."""
+
+    def good_frame():
+        return client.reply(image, scene.CAMERA, "costmap")
+
+    client.clear()
+    good_frame()
+    yield good_frame
+    client.clear()
+    good_frame()

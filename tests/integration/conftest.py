@@ -2,4 +2,5 @@
 """What several files of tests share, made once."""
 
 from tests.helpers.fleet import fleet_place  # noqa: F401
+from tests.helpers.refusals import engine, portable, refused  # noqa: F401
 from tests.helpers.torch_tensorrt import converter  # noqa: F401

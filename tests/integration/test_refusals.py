@@ -18,30 +18,11 @@ from offroad_seg.engines.trt_plan import check_gpu
 from offroad_seg.errors import BundleError
 from offroad_seg.ontology import load_ontology
 from tests.helpers.bundles import color_model, edit_manifest, make_color_bundle
-from tests.helpers.refusals import Refused
+from tests.helpers.refusals import DESERT, HEIGHT, WIDTH, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-DESERT = load_ontology("duality_desert")
-HEIGHT, WIDTH = 18, 32
-
-
-@pytest.fixture
-def portable(tmp_path: Path) -> Bundle:
-    return make_color_bundle(tmp_path / "portable", DESERT, HEIGHT, WIDTH)
-
-
-@pytest.fixture
-def engine(tmp_path: Path, portable: Bundle) -> Bundle:
-    return compile_bundle(portable, tmp_path / "engine", CompileOptions("onnxruntime"))
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
-    return Refused(capsys)
-
 
 # What is done to a bundle, what is said of it, and what mends it.
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str, str]] = {

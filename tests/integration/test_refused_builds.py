@@ -17,32 +17,11 @@ import pytest
 
 from offroad_seg.bundle import Bundle
 from offroad_seg.cli.main import main
-from offroad_seg.compile.compiler import CompileOptions, compile_bundle
-from offroad_seg.ontology import load_ontology
 from offroad_seg.scratch import STALE_S
-from tests.helpers.bundles import make_color_bundle
 from tests.helpers.refusals import Refused
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-DESERT = load_ontology("duality_desert")
-HEIGHT, WIDTH = 18, 32
-
-
-@pytest.fixture
-def portable(tmp_path: Path) -> Bundle:
-    return make_color_bundle(tmp_path / "portable", DESERT, HEIGHT, WIDTH)
-
-
-@pytest.fixture
-def engine(tmp_path: Path, portable: Bundle) -> Bundle:
-    return compile_bundle(portable, tmp_path / "engine", CompileOptions("onnxruntime"))
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
-    return Refused(capsys)
 
 
 def test_gpu_without_room(
