@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ ENGINE_MODULES = {
     "torch_tensorrt": {"compile/tensorrt_dynamo.py"},
 }
 
+# The steps of the projection on the plane, and their kernels, name each other's results in annotations.
+NAMED_IN_A_CIRCLE = {
+    *(f"offroad_seg.mapping.{name}" for name in ("foot_range", "looks", "occlusion", "shadow")),
+    *(f"offroad_seg.native.{name}" for name in ("cells", "edges")),
+}
+
 
 def imports_of(path: Path) -> set[str]:
     names: set[str] = set()
@@ -51,6 +58,32 @@ def runtime_files(root: Path) -> list[tuple[str, set[str]]]:
     files = [(str(p.relative_to(folder)), imports_of(p)) for p in sorted(folder.rglob("*.py"))]
     assert len(files) > 20
     return files
+
+
+def import_graph(top: Path) -> dict[str, set[str]]:
+    """Module → modules of the runtime that it imports anywhere: in functions and for annotations alone, too."""
+    files = {".".join(p.relative_to(top.parent).with_suffix("").parts): p for p in sorted(top.rglob("*.py"))}
+    graph: dict[str, set[str]] = {}
+    for module, path in files.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        graph[module] = found & files.keys()
+    return graph
+
+
+def test_no_imports_go_in_a_circle(repo_root):
+    graph = import_graph(repo_root / RUNTIME)
+    assert sum(map(len, graph.values())) > 800
+    for module in NAMED_IN_A_CIRCLE & graph.keys():
+        graph[module] -= NAMED_IN_A_CIRCLE
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("imports go in a circle: " + " ← ".join(error.args[1]))
 
 
 def test_imports_only_point_down(repo_root):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from offroad_seg.grouping import Grouping
     from offroad_seg.pipeline import PerceptionPipeline
     from offroad_seg.ros.depth import DepthClaim
-    from offroad_seg.ros.node import PerceptionNode
+    from offroad_seg.ros.node_services import NodeServices
     from offroad_seg.ros.settings import Settings
 
 
@@ -49,7 +49,7 @@ class CameraSource:
 
     def __init__(
         self,
-        node: PerceptionNode,
+        node: NodeServices,
         lane: int,
         pipeline: PerceptionPipeline,
         settings: Settings,

@@ -21,7 +21,7 @@ from offroad_seg.sensor_messages import check_image, stamp_ns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from offroad_seg.ros.node import PerceptionNode
+    from offroad_seg.ros.node_services import NodeServices
     from offroad_seg.ros.rig import Rig
     from offroad_seg.ros.settings import Settings
     from offroad_seg.ros.statistics import Statistics
@@ -42,7 +42,7 @@ class Session:
         cameras: One or several.
     """
 
-    def __init__(self, node: PerceptionNode, rig: Rig, settings: Settings) -> None:
+    def __init__(self, node: NodeServices, rig: Rig, settings: Settings) -> None:
         self._node, self._rig, self._settings = node, rig, settings
         grouping = load_grouping(settings, rig.first.segmenter.bundle.ontology)
         node.health.set_components(component_names(tuple(map(plain_name, settings.cameras))))
