@@ -20,7 +20,6 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from sensor_msgs.msg import Image
 
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import Client
 from tests.helpers.ros_process import PATIENCE_S, NodeProcess
 
@@ -51,7 +50,7 @@ def prefix(repo_root, tmp_path_factory):
 
 
 @pytest.fixture
-def launch(domain, prefix, tmp_path):  # noqa: F811
+def launch(domain, prefix, tmp_path):
     """Starts ``ros2 launch offroad_seg FILE ARGUMENTS``; whatever runs at the end of the test is ended."""
     running = []
 
@@ -96,7 +95,7 @@ def mount(tmp_path):
     return file
 
 
-def test_events_start_a_node_in_a_namespace(launch, bundle, mount, ontology):  # noqa: F811
+def test_events_start_a_node_in_a_namespace(launch, bundle, mount, ontology):
     started = launch(
         "perception.launch.py",
         f"bundle:={bundle.path}",
@@ -116,7 +115,7 @@ def test_events_start_a_node_in_a_namespace(launch, bundle, mount, ontology):  #
     assert "process has finished cleanly" in started.log.read_text()
 
 
-def test_a_killed_node_comes_back(launch, bundle, mount, ontology):  # noqa: F811
+def test_a_killed_node_comes_back(launch, bundle, mount, ontology):
     started = launch(
         "perception.launch.py",
         f"bundle:={bundle.path}",
@@ -138,7 +137,7 @@ def test_a_killed_node_comes_back(launch, bundle, mount, ontology):  # noqa: F81
     assert started.end() == 0
 
 
-def test_several_cameras_reach_one_node(launch, bundle):  # noqa: F811
+def test_several_cameras_reach_one_node(launch, bundle):
     started = launch(
         "multi_camera.launch.py", f"bundle:={bundle.path}", "cameras:=front,left", "camera:=/rig"
     )
@@ -150,7 +149,7 @@ def test_several_cameras_reach_one_node(launch, bundle):  # noqa: F811
         assert client.spin_until(lambda: all(client.node.count_subscribers(t) for t in wanted))
 
 
-def test_a_replay_ends_with_its_bag(launch, bundle):  # noqa: F811
+def test_a_replay_ends_with_its_bag(launch, bundle):
     """Where ``ros2 bag`` is not installed it ends at once, and so must the node."""
     started = launch("replay.launch.py", f"bundle:={bundle.path}", "bag:=none", "delay:=2.5")
     started.wait_for("configured: bundle")

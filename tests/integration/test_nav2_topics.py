@@ -20,7 +20,6 @@ from vision_msgs.msg import LabelInfo
 from offroad_seg.mapping.cloud import POINT
 from offroad_seg.sensor_messages import camera_from_info, stamp_ns
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import LATCHED, Client, cells, pixels
 from tests.helpers.ros_process import running_node
 from tests.helpers.segmentation_layer import SENSOR_DATA, SegmentationLayer
@@ -30,12 +29,12 @@ GROUPS = "groups:\n  ground: [Landscape, Dry Grass]\n  obstacle: [Rocks, Trees]\
 
 
 @pytest.fixture(scope="module")
-def image(ontology):  # noqa: F811
+def image(ontology):
     return scene.scene_image(ontology)
 
 
 @pytest.fixture(scope="module")
-def client(domain, bundle, tmp_path_factory):  # noqa: F811
+def client(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     size = f"output_size=[{SIZE[0]}, {SIZE[1]}]"
     arguments = ["--bundle", str(bundle.path), *scene.mount_parameters(), "--param", size]
@@ -77,7 +76,7 @@ def names(client, answers):
     return client.got["label_info"][-1]
 
 
-def test_names_are_those_of_the_labels_and_reach_who_comes_late(names, ontology):  # noqa: F811
+def test_names_are_those_of_the_labels_and_reach_who_comes_late(names, ontology):
     assert {c.class_id: c.class_name for c in names.class_map} == dict(enumerate(ontology.names))
     assert names.threshold == pytest.approx(0.35)
     assert names.header.frame_id
@@ -87,14 +86,14 @@ def test_the_segmentation_layer_hears_every_topic(client, layer, answers, names)
     assert client.spin_until(lambda: layer.unmatched(client.node) == []), layer.unmatched(client.node)
 
 
-def test_its_parameters_name_every_class_but_those_that_are_no_ground(layer, names, ontology):  # noqa: F811
+def test_its_parameters_name_every_class_but_those_that_are_no_ground(layer, names, ontology):
     layer.take_names(names)
     assert layer.not_defined == [c.name for c in ontology.classes if c.cost == "unknown"]
     lethal = {c.name for c in ontology.classes if c.cost == "lethal"}
     assert {n for n, cost in layer.cost_of_name.items() if cost == 254} == lethal
 
 
-def test_it_marks_the_rock_where_it_stands_and_nothing_behind_it(layer, names, answers, ontology):  # noqa: F811
+def test_it_marks_the_rock_where_it_stands_and_nothing_behind_it(layer, names, answers, ontology):
     layer.take_names(names)
     tiles = layer.tiles(answers["labels"], answers["confidence"], answers["points"])
     rock, ground = ontology.id_of("Rocks"), ontology.id_of("Landscape")
@@ -168,7 +167,7 @@ def test_the_collision_monitor_stops_for_what_is_lethal_or_unknown(repo_root, an
     np.testing.assert_array_equal(stops, np.isin(cells(answers["costmap"]).ravel(), (-1, 100)))
 
 
-def test_labels_can_be_merged_for_a_consumer(domain, bundle, image, ontology, tmp_path):  # noqa: F811
+def test_labels_can_be_merged_for_a_consumer(domain, bundle, image, ontology, tmp_path):
     (tmp_path / "groups.yaml").write_text(GROUPS)
     arguments = ["--bundle", str(bundle.path), *scene.mount_parameters(), "--namespace", "other"]
     grouping = ["--param", f"label_grouping={tmp_path / 'groups.yaml'}"]

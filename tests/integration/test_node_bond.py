@@ -16,7 +16,6 @@ from lifecycle_msgs.msg import Transition
 from rclpy.qos import QoSProfile
 
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import Client
 from tests.helpers.ros_process import PATIENCE_S, NodeProcess
 
@@ -81,7 +80,7 @@ class Manager:
 
 
 @pytest.fixture(scope="module")
-def node(domain, bundle, tmp_path_factory):  # noqa: F811
+def node(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     node = NodeProcess(
         ["--bundle", str(bundle.path), *scene.mount_parameters(), "--param", "autostart=false"], log

@@ -33,7 +33,6 @@ from offroad_seg.sensor_messages import (
     image_to_rgb,
 )
 from tests.helpers import fuzz, scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import RELIABLE, Client, cells, pixels
 from tests.helpers.ros_process import running_node
 
@@ -189,7 +188,7 @@ class Wire:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("projection", ["ground_plane", "depth"])
-def test_a_real_node_survives_them_and_works_on(domain, bundle, ontology, tmp_path, projection):  # noqa: F811
+def test_a_real_node_survives_them_and_works_on(domain, bundle, ontology, tmp_path, projection):
     image = scene.scene_image(ontology)
     arguments = [
         "--bundle",

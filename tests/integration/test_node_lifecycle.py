@@ -17,7 +17,6 @@ from lifecycle_msgs.msg import Transition
 from offroad_seg.sensor_messages import stamp_ns
 from tests.helpers import scene
 from tests.helpers.bundles import edit_manifest
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import Client, cells
 from tests.helpers.ros_process import PATIENCE_S, NodeProcess, running_node
 
@@ -27,7 +26,7 @@ UP_AND_DOWN = (CONFIGURE, ACTIVATE, DEACTIVATE, CLEANUP)
 
 
 @pytest.fixture(scope="module")
-def node(domain, bundle, tmp_path_factory):  # noqa: F811
+def node(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     arguments = ["--bundle", str(bundle.path), *scene.mount_parameters(), "--param", "autostart=false"]
     with running_node(arguments, log, ready="waiting to be configured") as node:
@@ -40,13 +39,8 @@ def client(node):
         yield client
 
 
-@pytest.fixture
-def image(ontology):  # noqa: F811
-    return scene.scene_image(ontology)
-
-
 @pytest.fixture(autouse=True)
-def unconfigured(client, bundle):  # noqa: F811
+def unconfigured(client, bundle):
     """Every test begins and ends unconfigured, with the good bundle."""
     yield
     if client.state() == "active":
@@ -90,7 +84,7 @@ def test_cycles_leave_nothing_behind(node, client):
     assert resident[-1] - resident[5] < 40.0, resident
 
 
-def test_a_refused_bundle_fails_configure_and_the_node_lives(client, bundle, tmp_path):  # noqa: F811
+def test_a_refused_bundle_fails_configure_and_the_node_lives(client, bundle, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(bundle.path, changed)
     data = bytearray((changed / "model.onnx").read_bytes())
@@ -227,7 +221,7 @@ def test_costs_change_while_running(client, image):
     assert set(np.unique(cells(client.reply(image, scene.CAMERA, "costmap")))) == {-1, 100}
 
 
-def test_sigterm_ends_it_cleanly(domain, bundle, tmp_path):  # noqa: F811
+def test_sigterm_ends_it_cleanly(domain, bundle, tmp_path):
     """As SIGINT does, with which all the others end."""
     arguments = ["--bundle", str(bundle.path), "--namespace", "front", *scene.mount_parameters()]
     node = NodeProcess(arguments, tmp_path / "log")
@@ -249,7 +243,7 @@ def test_sigterm_ends_it_cleanly(domain, bundle, tmp_path):  # noqa: F811
         (["--remap", "image"], "FROM:=TO"),
     ],
 )
-def test_bad_usage_exits_with_2(domain, tmp_path, arguments, words):  # noqa: F811
+def test_bad_usage_exits_with_2(domain, tmp_path, arguments, words):
     node = NodeProcess(arguments, tmp_path / "log")
     try:
         node.wait_for("mend:")
@@ -259,7 +253,7 @@ def test_bad_usage_exits_with_2(domain, tmp_path, arguments, words):  # noqa: F8
     assert words in (tmp_path / "log").read_text()
 
 
-def test_costs_from_the_command_line(domain, bundle, tmp_path):  # noqa: F811
+def test_costs_from_the_command_line(domain, bundle, tmp_path):
     """Names with blanks, and with underscores for ROS's own -p; a class that is not there is refused."""
     arguments = ["--bundle", str(bundle.path), "--namespace", "costs"]
     arguments += ["--param", "class_cost.Dry Grass=44", "--ros-args", "-p", "class_cost.Lush_Bushes:=lethal"]

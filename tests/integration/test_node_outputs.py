@@ -16,20 +16,19 @@ from offroad_seg.engines.registry import load_engine
 from offroad_seg.segmenter import Segmenter
 from offroad_seg.types import Frame
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import OPTICAL, Client, cells, pixels
 from tests.helpers.ros_process import running_node
 
 
 @pytest.fixture(scope="module")
-def image(ontology):  # noqa: F811
+def image(ontology):
     """The scene with noise, so that confidence is not the same everywhere."""
     noise = np.random.default_rng(1).integers(-25, 26, (scene.HEIGHT, scene.WIDTH, 3))
     return np.clip(scene.scene_image(ontology).astype(int) + noise, 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def client(domain, bundle, tmp_path_factory):  # noqa: F811
+def client(domain, bundle, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     arguments = [
         "--bundle",
@@ -51,7 +50,7 @@ def _fresh(client):
 
 
 @pytest.fixture(scope="module")
-def offline(bundle, image):  # noqa: F811
+def offline(bundle, image):
     engine = load_engine(bundle)
     result = Segmenter(bundle, engine).segment(Frame(image, 0, OPTICAL))
     yield result
@@ -91,7 +90,7 @@ def test_costmap_is_what_nav2_accepts(client, image):
     assert origin.position.y == pytest.approx(-10.0, abs=0.1)
 
 
-def test_costmap_shows_the_rock_and_nothing_behind_it(client, image, ontology):  # noqa: F811
+def test_costmap_shows_the_rock_and_nothing_behind_it(client, image, ontology):
     grid = client.reply(image, scene.CAMERA, "costmap", x=100.0)  # where no other test has been
     cost = cells(grid)
     values = set(np.unique(cost).tolist())
@@ -150,7 +149,7 @@ def test_the_plane_is_levelled_by_the_attitude_in_odometry(client, image):
     assert expected_m(0.2) < expected_m(0.0) - 0.3
 
 
-def test_overlay_comes_only_while_somebody_listens(client, image, ontology, offline):  # noqa: F811
+def test_overlay_comes_only_while_somebody_listens(client, image, ontology, offline):
     client.reply(image, scene.CAMERA)
     assert not client.got["overlay"]
     subscription = client.listen("overlay")

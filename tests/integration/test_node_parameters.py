@@ -15,20 +15,19 @@ from sensor_msgs.msg import Image
 from tests.faults.test_node_depth import depth_message, true_depth
 from tests.helpers import scene
 from tests.helpers.bundles import make_color_bundle
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_client import RELIABLE, Client, cells
 from tests.helpers.ros_process import running_node
 
 
 @pytest.fixture
-def image(ontology):  # noqa: F811
+def image(ontology):
     """Plain ground below the sky."""
     labels = scene.scene_labels(ontology)
     labels[labels == ontology.id_of("Rocks")] = ontology.id_of("Landscape")
     return ontology.colorize(labels)
 
 
-def arguments(bundle, **parameters):  # noqa: F811
+def arguments(bundle, **parameters):
     words = ["--bundle", str(bundle.path), *scene.mount_parameters()]
     for name, value in parameters.items():
         words += ["--param", f"{name.replace('__', '.')}={value}"]
@@ -42,7 +41,7 @@ def known(grid):
     return np.stack([origin.x + (columns + 0.5) * res, origin.y + (rows + 0.5) * res], axis=1)
 
 
-def test_the_grid_lies_where_the_parameters_say(domain, bundle, image, tmp_path):  # noqa: F811
+def test_the_grid_lies_where_the_parameters_say(domain, bundle, image, tmp_path):
     options = arguments(
         bundle, base_frame="rover", odom_frame="world", ground_height=0.4, tf_timeout=1,
         costmap__width=14, costmap__height=9, costmap__resolution=0.2, costmap__max_range=5, costmap__decay_time=0.2,
@@ -91,7 +90,7 @@ def _header(stamp, frame_id):
     return Message.header
 
 
-def test_doubtful_pixels_say_nothing(domain, bundle, image, tmp_path):  # noqa: F811
+def test_doubtful_pixels_say_nothing(domain, bundle, image, tmp_path):
     """`min_confidence` 1: what the network is less than sure of is unknown, while the labels go on."""
     noise = np.random.default_rng(1).integers(-30, 31, image.shape)
     noisy = np.clip(image.astype(int) + noise, 0, 255).astype(np.uint8)
@@ -110,7 +109,7 @@ def test_doubtful_pixels_say_nothing(domain, bundle, image, tmp_path):  # noqa: 
 
 
 @pytest.mark.parametrize("action", ["unknown", "ignore"])
-def test_what_the_bundle_calls_out_of_distribution(domain, ontology, image, tmp_path, action):  # noqa: F811
+def test_what_the_bundle_calls_out_of_distribution(domain, ontology, image, tmp_path, action):
     """White, which is nearest to some class, but like nothing that the network was fitted on."""
     strange = make_color_bundle(tmp_path / "ood", ontology, 96, 160, ood=True)
     white = image.copy()
@@ -132,7 +131,7 @@ def test_what_the_bundle_calls_out_of_distribution(domain, ontology, image, tmp_
         assert float(values["ood_share.p50"]) == pytest.approx(0.5, abs=0.1)
 
 
-def test_doubt_costs_until_nothing_is_known(domain, ontology, tmp_path):  # noqa: F811
+def test_doubt_costs_until_nothing_is_known(domain, ontology, tmp_path):
     """Four strips of ground: as it should be, half another class, a little strange, and white; by depth."""
     strange = make_color_bundle(tmp_path / "ood", ontology, 96, 160, sharpness=1e-3, ood=True)
     strips = [(232, 206, 168), (224, 199, 141), (232, 222, 218), (255, 255, 255)]
@@ -178,7 +177,7 @@ def test_doubt_costs_until_nothing_is_known(domain, ontology, tmp_path):  # noqa
         assert set(good[good >= 0]) == set(mixed[mixed >= 0]) == set(odd[odd >= 0]) == {5}
 
 
-def test_the_device_is_the_one_that_is_asked_for(domain, bundle, image, tmp_path):  # noqa: F811
+def test_the_device_is_the_one_that_is_asked_for(domain, bundle, image, tmp_path):
     with running_node(arguments(bundle, device="cpu", threads=1), tmp_path / "log"), Client() as client:
         client.connect()
         client.reply(image, scene.CAMERA)

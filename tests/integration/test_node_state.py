@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from tests.helpers import scene
-from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
 from tests.helpers.ros_process import running_node
 
 
@@ -21,7 +20,7 @@ def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=150)
 
 
-def test_it_says_the_state_and_its_exit_status_says_whether_it_is_active(domain, bundle, tmp_path):  # noqa: F811
+def test_it_says_the_state_and_its_exit_status_says_whether_it_is_active(domain, bundle, tmp_path):
     arguments = ["--bundle", str(bundle.path), *scene.mount_parameters(), "--namespace", "truck"]
     with running_node([*arguments, "--param", "autostart=false"], tmp_path / "log", ready="waiting"):
         asked = ask("--namespace", "truck", "--timeout", "60")
@@ -33,7 +32,7 @@ def test_it_says_the_state_and_its_exit_status_says_whether_it_is_active(domain,
         assert asked.stdout.strip() == "active"
 
 
-def test_no_node_is_an_error_that_names_it(domain):  # noqa: F811
+def test_no_node_is_an_error_that_names_it(domain):
     asked = ask("--timeout", "0.5")
     assert asked.returncode == 1
     assert "no lifecycle node answers after 0.5 s" in asked.stderr
