@@ -36,11 +36,8 @@ ENGINE_MODULES = {
     "torch_tensorrt": {"compile/tensorrt_dynamo.py"},
 }
 
-# The steps of the projection on the plane, and their kernels, name each other's results in annotations.
-NAMED_IN_A_CIRCLE = {
-    *(f"offroad_seg.mapping.{name}" for name in ("foot_range", "looks", "occlusion", "shadow")),
-    *(f"offroad_seg.native.{name}" for name in ("cells", "edges")),
-}
+# Two steps of the projection on the plane name each other's results in annotations.
+NAME_EACH_OTHER = {"offroad_seg.mapping.foot_range", "offroad_seg.mapping.looks"}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -78,8 +75,12 @@ def import_graph(top: Path) -> dict[str, set[str]]:
 def test_no_imports_go_in_a_circle(repo_root):
     graph = import_graph(repo_root / RUNTIME)
     assert sum(map(len, graph.values())) > 800
-    for module in NAMED_IN_A_CIRCLE & graph.keys():
-        graph[module] -= NAMED_IN_A_CIRCLE
+    for module, imported in graph.items():
+        # Kernels name, in annotations, the types of those that call them; at run time the layers forbid it.
+        if module.startswith("offroad_seg.native."):
+            graph[module] = {name for name in imported if not name.startswith("offroad_seg.mapping.")}
+        if module in NAME_EACH_OTHER:
+            graph[module] = imported - NAME_EACH_OTHER
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
