@@ -245,8 +245,8 @@ KERNEL void ground_cloud(const uint8_t *restrict labels, const uint8_t *restrict
                          const int32_t *restrict first_w, const float *restrict ray_x, const float *restrict ray_y,
                          const float *restrict limits, int64_t kind, int64_t nodes,
                          const float *restrict plane_8, int64_t side_rows, int64_t side_columns,
-                         uint8_t *restrict mask, uint32_t *restrict words, float *restrict numbers, int64_t pitch, uint32_t *restrict points, int64_t height,
-                         int64_t width)
+                         uint8_t *restrict mask, uint32_t *restrict words, float *restrict numbers, int64_t pitch,
+                         uint32_t *restrict points, int64_t height, int64_t width)
 {
     const struct plane plane = {plane_8[0], plane_8[1], plane_8[2], plane_8[3],
                                 plane_8[4], plane_8[5], plane_8[6], plane_8[7]};
