@@ -39,9 +39,7 @@ class BoundaryIoU:
         """Add one image; uint8 ids of the same shape (H, W)."""
         height, width = truth_HW.shape
         distance = max(1, round(self.ratio * float(np.hypot(height, width))))
-        # Unlabelled areas cut both sides alike, so that their edges are no error.
-        shown_HW = np.where(truth_HW == UNLABELLED, UNLABELLED, predicted_HW)
-        of_truth, of_shown, of_both = _zones(truth_HW, shown_HW, distance)[:, : self.n_classes]
+        of_truth, of_shown, of_both = _zones(truth_HW, predicted_HW, distance)[:, : self.n_classes]
         self.intersection += of_both
         self.union += of_truth + of_shown - of_both
 
@@ -63,13 +61,18 @@ class BoundaryIoU:
         return float(np.mean(found)) if found else None
 
 
-def _zones(truth_HW: U8, shown_HW: U8, distance: int) -> I64:
-    """Pixels of each label in the edge zones of the truth, of what is shown, and of both; int64 (3, 256)."""
-    truth, shown = ((labels, *_around(labels, distance)) for labels in (truth_HW, shown_HW))
-    counted = count_zones(truth, shown)
+def _zones(truth_HW: U8, predicted_HW: U8, distance: int) -> I64:
+    """Pixels of each label in the edge zones of the truth, of what is shown, and of both; int64 (3, 256).
+
+    The numbers of UNLABELLED mean nothing.
+    """
+    counted = count_zones(truth_HW, predicted_HW, distance)
     if counted is not None:
         return counted
-    zone_HW, shown_zone_HW = (greatest != least for _, greatest, least in (truth, shown))
+    # Unlabelled areas cut both sides alike, so that their edges are no error.
+    shown_HW = np.where(truth_HW == UNLABELLED, UNLABELLED, predicted_HW)
+    truth, shown = (_around(labels, distance) for labels in (truth_HW, shown_HW))
+    zone_HW, shown_zone_HW = (greatest != least for greatest, least in (truth, shown))
     both_HW = zone_HW & shown_zone_HW & (truth_HW == shown_HW)
     pairs = ((truth_HW, zone_HW), (shown_HW, shown_zone_HW), (truth_HW, both_HW))
     return np.stack([count_bytes(labels, mask.view(np.uint8)) for labels, mask in pairs])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from offroad_seg.native.counting import count_values
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -22,6 +24,9 @@ def count_bytes(values: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None
         values: uint8, of any shape.
         mask: uint8 of the same shape; elements where it is 0 do not count.
     """
+    counted = count_values(values, mask)
+    if counted is not None:
+        return counted
     flat_1N = np.ascontiguousarray(values).reshape(1, -1)
     mask_1N = None if mask is None else np.ascontiguousarray(mask).reshape(1, -1)
     counts = np.zeros(256, np.int64)

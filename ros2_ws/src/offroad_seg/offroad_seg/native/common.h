@@ -40,6 +40,15 @@ PART int32_t widest(const int32_t *restrict first_w, int64_t w)
     return found;
 }
 
+/* Whether eight bytes are the same. */
+enum { EIGHT = 8 };
+PART int alike(const uint8_t *restrict bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, EIGHT);
+    return word == bytes[0] * 0x0101010101010101u;
+}
+
 /* After stores past the cache: other threads see them. */
 PART void written_past(void)
 {

@@ -73,6 +73,17 @@ class _Look:
     y: float
     yaw: float
 
+    def at(self, cells_N2: Cells) -> NDArray[np.int8]:
+        """The cost of whole cells (x, y) of the frame, unknown beyond the costmap."""
+        column_N, row_N = cells_N2[:, 0] - self.cell[0], cells_N2[:, 1] - self.cell[1]
+        height, width = self.cost_HW.shape
+        inside_N = (column_N >= 0) & (column_N < width) & (row_N >= 0) & (row_N < height)
+        if inside_N.all():
+            return self.cost_HW[row_N, column_N]
+        cost_N: NDArray[np.int8] = np.full(len(cells_N2), COST_UNKNOWN, np.int8)
+        cost_N[inside_N] = self.cost_HW[row_N[inside_N], column_N[inside_N]]
+        return cost_N
+
 
 class DrivenPath:
     """Follows the vehicle and looks back at what it was told.
@@ -106,23 +117,21 @@ class DrivenPath:
             self.reset()
             metres, self._resolution = 0.0, costmap.grid.resolution
         bins = np.zeros((len(EDGES_M) - 1, 3), np.int64)
-        wrong: list[list[int]] = []
+        wrong: Cells = np.zeros((0, 2), np.int64)
         entered_N2 = self._entered(pose)
-        if len(entered_N2):
-            for look in self._looks:
-                self._look_up(look, entered_N2, bins, wrong)
+        if len(entered_N2) and self._looks:
+            wrong = self._look_up(entered_N2, bins)
         self._pose = pose
         self._keep(costmap, pose)
-        listed = sorted({(x, y) for x, y in wrong})[:LISTED]
         return {
             "metres": metres,
             "bins": bins.tolist(),
-            "lethal_cells": [list(cell) for cell in listed],
+            "lethal_cells": wrong[:LISTED].tolist(),
             "resolution": self._resolution,
         }
 
     def _entered(self, pose: tuple[float, float, float]) -> Cells:
-        """Cells that the footprint has come to cover since the frame before, (N, 2) as x, y."""
+        """Cells that the footprint has come to cover since the frame before, (N, 2) as x, y, sorted."""
         x, y, yaw = self._pose or pose
         turn = math.remainder(pose[2] - yaw, math.tau)
         reach = math.dist(pose[:2], (x, y)) + abs(turn) * self._footprint.length
@@ -151,23 +160,25 @@ class DrivenPath:
         cells: Cells = np.stack([columns[at[1]], rows[at[0]]], axis=1)
         return cells
 
-    def _look_up(self, look: _Look, cells_N2: Cells, bins: Cells, wrong: list[list[int]]) -> None:
-        dx = (cells_N2[:, 0] + 0.5) * self._resolution - look.x
-        dy = (cells_N2[:, 1] + 0.5) * self._resolution - look.y
+    def _look_up(self, cells_N2: Cells, bins: Cells) -> Cells:
+        """Look cells up in all costmaps of the approach (L); adds to ``bins``, and gives those called lethal."""
+        poses_L3 = np.array([(look.x, look.y, look.yaw) for look in self._looks])
+        turns_L2 = np.array([(math.cos(yaw), math.sin(yaw)) for yaw in poses_L3[:, 2].tolist()])
+        dx_LN = (cells_N2[:, 0] + 0.5) * self._resolution - poses_L3[:, 0, None]
+        dy_LN = (cells_N2[:, 1] + 0.5) * self._resolution - poses_L3[:, 1, None]
+        number_LN = np.digitize(np.hypot(dx_LN, dy_LN), EDGES_M) - 1
         # Behind the vehicle is where it came from: that was no approach.
-        ahead = dx * math.cos(look.yaw) + dy * math.sin(look.yaw) > 0
-        number_N = np.digitize(np.hypot(dx, dy), EDGES_M) - 1
-        column, row = cells_N2[:, 0] - look.cell[0], cells_N2[:, 1] - look.cell[1]
-        height, width = look.cost_HW.shape
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        cost_N = np.full(len(cells_N2), COST_UNKNOWN, np.int64)
-        cost_N[inside] = look.cost_HW[row[inside], column[inside]]
-        valid = ahead & (number_N >= 0) & (number_N < len(bins))
-        for kind, mask in enumerate(
-            (valid, valid & (cost_N == COST_UNKNOWN), valid & (cost_N >= LETHAL_FROM))
-        ):
-            bins[:, kind] += np.bincount(number_N[mask], minlength=len(bins))[: len(bins)]
-        wrong.extend(cells_N2[valid & (cost_N >= LETHAL_FROM)].tolist())
+        ahead_LN = dx_LN * turns_L2[:, 0, None] + dy_LN * turns_L2[:, 1, None] > 0
+        valid_LN = ahead_LN & (number_LN >= 0) & (number_LN < len(bins))
+        cost_LN = np.full(valid_LN.shape, COST_UNKNOWN, np.int64)
+        for row, look in enumerate(self._looks):
+            if valid_LN[row].any():
+                cost_LN[row] = look.at(cells_N2)
+        unknown_LN, lethal_LN = valid_LN & (cost_LN == COST_UNKNOWN), valid_LN & (cost_LN >= LETHAL_FROM)
+        for kind, mask_LN in enumerate((valid_LN, unknown_LN, lethal_LN)):
+            bins[:, kind] += np.bincount(number_LN[mask_LN], minlength=len(bins))
+        wrong: Cells = cells_N2[lethal_LN.any(axis=0)]
+        return wrong
 
     def _keep(self, costmap: Costmap, pose: tuple[float, float, float]) -> None:
         x, y, yaw = pose

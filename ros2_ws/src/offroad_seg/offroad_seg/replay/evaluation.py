@@ -12,6 +12,7 @@ import numpy as np
 from offroad_seg.counting import count_bytes
 from offroad_seg.mapping.doubt import ood_share
 from offroad_seg.metrics import confusion, count_image, metrics_from_confusion
+from offroad_seg.native.counting import count_changes
 from offroad_seg.replay.costmap_truth import compare
 from offroad_seg.replay.driven_path import DrivenPath, Footprint
 from offroad_seg.replay.motion import MotionCompensation
@@ -52,6 +53,9 @@ class Changes:
         self._before[camera] = labels_HW.copy()
         if before is None or before.shape != labels_HW.shape:
             return None
+        counted = count_changes(before, labels_HW)
+        if counted is not None:
+            return list(counted)
         both = (before != UNLABELLED) & (labels_HW != UNLABELLED)
         return [int(np.count_nonzero(both & (before != labels_HW))), int(np.count_nonzero(both))]
 
