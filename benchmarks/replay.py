@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replay: frames a second against the engine alone, what reading ahead gives, and memory against the bag's length.
+"""Replay: its overhead over the engine alone, what reading ahead gives, and memory against the bag's length.
 
-    python benchmarks/replay.py [--model resnet50_fpn] [--frames 120] [--lengths 100 1000 10000] [--out replay.json]
+    python benchmarks/replay.py [--model resnet50_fpn] [--frames 40] [--pairs 8] [--lengths 100 1000 10000] [--out FILE]
 
 The bag is a camera that pans over a rendered desert, 960×540 JPEG with truth, calibration and poses. ``engine`` is the
 engine alone on pixels that are letterboxed already; ``pipeline`` adds letterbox, projection and fusion, as the node has
-them; ``replay`` is everything: reading, decoding, scoring, annotated.mcap and report. Weights are random: the time does
-not depend on them. For memory each bag of tiny frames is replayed by a process of its own, with a
-small network.
+them; ``replay`` is everything: reading, decoding, scoring, annotated.mcap and report; ``replay_not_ahead`` reads and
+decodes each frame only when it is asked for. Weights are random: the time does not depend on them.
+
+The speed of a shared machine's cores changes twofold within minutes. So each way is measured in pairs with the engine
+alone, a few seconds each, directly one after the other, and the other way round every other time; only the two of a
+pair are compared. Told are all pairs, their median, the best and the worst; one more pair before them is warm-up.
+
+For memory each bag of tiny frames is replayed by a process of its own, with a small network.
 """
 
 from __future__ import annotations
@@ -20,8 +25,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import cv2
@@ -45,6 +53,9 @@ from offroad_seg_train.synthetic.bag import drive_seed
 from offroad_seg_train.synthetic.dataset import cached_world
 from offroad_seg_train.synthetic.drive import Drive, base_T_optical
 from offroad_seg_train.synthetic.render import default_camera, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START_NS, STEP_NS = 1_700_000_000_000_000_000, 100_000_000
 TINY = (96, 64)
@@ -110,8 +121,15 @@ def frames_of(bag: Path) -> list[BagFrame]:
         return [item for item in source.frames() if isinstance(item, BagFrame)]
 
 
-def measure_speed(model: str, frames: int, repeat: int, folder: Path) -> dict[str, Any]:
-    """Frames a second of each way to run, in turn, some times; the best of each."""
+def measure_speed(model: str, frames: int, pairs: int, folder: Path) -> dict[str, Any]:
+    """Each way to run, in pairs with the engine alone.
+
+    Args:
+        model: A recipe.
+        frames: Of the bag, which each half of a pair runs through.
+        pairs: Of the engine and a replay; the other ways get a third of them, as only their rough size is asked for.
+        folder: For bag, bundle and results.
+    """
     bag, bundle = folder / "bag", write_network(folder / "bundle", model)
     write_bag(bag, frames, SIZE)
     items = frames_of(bag)
@@ -120,44 +138,73 @@ def measure_speed(model: str, frames: int, repeat: int, folder: Path) -> dict[st
     boxed = np.zeros((1, *NETWORK, 3), np.uint8)
     segmenter.warm_up()
 
-    def engine() -> None:
+    def engine() -> float:
+        spent = 0.0
         for item in items:
             bundle.letterbox.apply(item.frame.image_HWC, out=boxed[0])
             started = time.perf_counter()
             segmenter.engine.infer(boxed)
-            spent["engine"] += time.perf_counter() - started
+            spent += time.perf_counter() - started
+        return spent
 
-    def pipeline() -> None:
+    def pipeline() -> float:
         pipelines["camera"].reset()
         started = time.perf_counter()
         for _ in perceive(items, pipelines):
             pass
-        spent["pipeline"] += time.perf_counter() - started
+        return time.perf_counter() - started
 
-    def replay(name: str) -> None:
-        out = folder / name
-        status = offroad_seg(["replay", str(folder / "bundle"), str(bag), "--out", str(out), "--overwrite"])
-        assert status == 0
-        spent[name] += json.loads((out / "metrics.json").read_text())["seconds"]
+    def replay() -> float:
+        out = folder / "result"
+        words = ["replay", str(folder / "bundle"), str(bag), "--out", str(out), "--overwrite"]
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as told:
+            status = offroad_seg(words)
+        assert status == 0, told.getvalue()
+        return float(json.loads((out / "metrics.json").read_text())["seconds"])
 
-    best: dict[str, float] = {}
-    for _ in range(repeat):
-        spent = dict.fromkeys(("engine", "pipeline", "replay", "replay_not_ahead"), 0.0)
-        engine()
-        pipeline()
-        replay("replay")
+    def replay_not_ahead() -> float:
         with patch.object(runner, "Prefetch", _NotAhead):
-            replay("replay_not_ahead")
-        best = {name: min(s, best.get(name, s)) for name, s in spent.items()}
+            return replay()
+
+    third = max(1, pairs // 3)
+    found = {}
+    for way, count in ((replay, pairs), (pipeline, third), (replay_not_ahead, third)):
+        found[way.__name__] = _in_turn(engine, way, frames, count)
     pipelines["camera"].close()
+    every = [pair for told in found.values() for pair in told]
+    ms = {"engine": median(pair["engine_ms"] for pair in every)}
+    ms |= {name: median(pair["ms"] for pair in told) for name, told in found.items()}
     return {
         "model": model,
         "frames": frames,
         "size": f"{SIZE[0]}x{SIZE[1]}",
-        "ms_a_frame": {name: 1e3 * s / frames for name, s in best.items()},
-        "frames_per_second": {name: frames / s for name, s in best.items()},
-        "overhead_over_engine": best["replay"] / best["engine"] - 1.0,
+        "ms_a_frame": ms,
+        "frames_per_second": {name: 1e3 / value for name, value in ms.items()},
+        "overhead_over_engine": {name: _spread(told) for name, told in found.items()},
+        "pairs": found,
     }
+
+
+def _in_turn(
+    engine: Callable[[], float], way: Callable[[], float], frames: int, pairs: int
+) -> list[dict[str, Any]]:
+    """Milliseconds a frame of the engine and of a way, directly one after the other, so many times."""
+    found = []
+    for number in range(pairs + 1):
+        order = (engine, way) if number % 2 else (way, engine)
+        ms = {run: 1e3 * run() / frames for run in order}
+        pair = {"first": order[0].__name__, "engine_ms": ms[engine], "ms": ms[way]}
+        pair["overhead"] = ms[way] / ms[engine] - 1.0
+        told = f"{way.__name__:18}{ms[way]:7.1f} ms, engine {ms[engine]:7.1f} ms: {100 * pair['overhead']:+6.1f} %"
+        print(told if number else f"{told} (warm-up, does not count)", flush=True)
+        if number:
+            found.append(pair)
+    return found
+
+
+def _spread(pairs: list[dict[str, Any]]) -> dict[str, float]:
+    overheads = [pair["overhead"] for pair in pairs]
+    return {"median": median(overheads), "best": min(overheads), "worst": max(overheads)}
 
 
 class _NotAhead:
@@ -213,8 +260,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="resnet50_fpn")
-    parser.add_argument("--frames", type=int, default=120, help="of the bag for speed; 0 leaves it out")
-    parser.add_argument("--repeat", type=int, default=1, help="times each way is run; the best counts")
+    parser.add_argument("--frames", type=int, default=40, help="of the bag for speed; 0 leaves it out")
+    parser.add_argument("--pairs", type=int, default=8, help="of the engine and a replay in turn")
     parser.add_argument(
         "--lengths", type=int, nargs="*", default=[100, 1000, 10_000], help="of the bags for memory"
     )
@@ -230,11 +277,16 @@ def main() -> None:
         folder = Path(temporary)
         if arguments.frames:
             speed = result["speed"] = measure_speed(
-                arguments.model, arguments.frames, arguments.repeat, folder
+                arguments.model, arguments.frames, max(1, arguments.pairs), folder
             )
             for name, value in speed["ms_a_frame"].items():
                 print(f"{name:18}{value:9.1f} ms a frame {speed['frames_per_second'][name]:8.1f} frames/s")
-            print(f"replay takes {100 * speed['overhead_over_engine']:.1f} % more than the engine alone")
+            for name, over in speed["overhead_over_engine"].items():
+                print(
+                    f"{name} takes {100 * over['median']:.1f} % more than the engine alone"
+                    f" (median of {len(speed['pairs'][name])} pairs;"
+                    f" best {100 * over['best']:.1f} %, worst {100 * over['worst']:.1f} %)"
+                )
         result["memory"] = measure_memory(arguments.lengths, folder)
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -7,6 +7,8 @@ import heapq
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from offroad_seg.overlay import overlay_image
 from offroad_seg.replay.annotated_messages import (
     ERROR,
@@ -21,6 +23,8 @@ from offroad_seg.replay.waiting import LOOK_AHEAD_NS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from offroad_seg.ontology import Ontology
     from offroad_seg.replay.annotated_messages import Status
@@ -62,6 +66,7 @@ class AnnotatedWriter:
         self._connections: dict[str, Any] = {}
         self._waiting: list[tuple[int, int, str, str, bytes]] = []
         self._sequence = 0
+        self._overlay_HWC: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
         self._work = folder / NAME.removesuffix(".mcap")
         self._writer = Writer(self._work, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -88,8 +93,10 @@ class AnnotatedWriter:
         self._push_message(at, f"{prefix}/confidence", self._make.mono8(result.confidence_HW, header))
         if result.ood_HW is not None:
             self._push_message(at, f"{prefix}/ood", self._make.mono8(result.ood_HW, header))
-        overlay = overlay_image(frame.image_HWC, result.labels_HW, self._ontology)
-        self._push_message(at, f"{prefix}/overlay/compressed", self._make.jpeg(overlay, header))
+        if self._overlay_HWC.shape != frame.image_HWC.shape:
+            self._overlay_HWC = np.empty_like(frame.image_HWC)
+        overlay_image(frame.image_HWC, result.labels_HW, self._ontology, out=self._overlay_HWC)
+        self._push_message(at, f"{prefix}/overlay/compressed", self._make.jpeg(self._overlay_HWC, header))
         if bag_frame.truth_HW is not None:
             self._push_message(at, f"{prefix}/labels_truth", self._make.mono8(bag_frame.truth_HW, header))
         if perception.costmap is not None:

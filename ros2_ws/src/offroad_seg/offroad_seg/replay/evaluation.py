@@ -50,14 +50,17 @@ class Changes:
     def add(self, camera: str, labels_HW: U8) -> list[int] | None:
         """One more frame; [changed, compared] pixels, or None for the first."""
         before = self._before.get(camera)
-        self._before[camera] = labels_HW.copy()
         if before is None or before.shape != labels_HW.shape:
+            self._before[camera] = labels_HW.copy()
             return None
-        counted = count_changes(before, labels_HW)
-        if counted is not None:
-            return list(counted)
-        both = (before != UNLABELLED) & (labels_HW != UNLABELLED)
-        return [int(np.count_nonzero(both & (before != labels_HW))), int(np.count_nonzero(both))]
+        changed, compared = count_changes(before, labels_HW) or _changes(before, labels_HW)
+        np.copyto(before, labels_HW)
+        return [changed, compared]
+
+
+def _changes(before_HW: U8, labels_HW: U8) -> tuple[int, int]:
+    both_HW = (before_HW != UNLABELLED) & (labels_HW != UNLABELLED)
+    return int(np.count_nonzero(both_HW & (before_HW != labels_HW))), int(np.count_nonzero(both_HW))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from offroad_seg.counting import count_bytes
+from offroad_seg.native.motion import believe_flow, count_moved
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ class MotionCompensation:
             before_HW, where_HW2, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
             borderValue=UNLABELLED,
         )  # fmt: skip
+        counted = count_moved(moved_HW, now_HW, valid_HW)
+        if counted is not None:
+            return counted[0][: self._n], counted[1][: self._n]
         both = valid_HW & (moved_HW != UNLABELLED) & (now_HW != UNLABELLED)
         compared = count_bytes(moved_HW, both.view(np.uint8))
         both &= moved_HW != now_HW
@@ -117,6 +121,9 @@ class MotionCompensation:
         there_HW2 = self._flow.calc(before_HW, now_HW, None)
         where_HW2 = _grid(*now_HW.shape) + back_HW2
         again_HW2 = cv2.remap(there_HW2, where_HW2, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        valid_HW = believe_flow(back_HW2, again_HW2, where_HW2, AGREE_PX)
+        if valid_HW is not None:
+            return where_HW2, valid_HW
         missed_HW2 = back_HW2 + again_HW2
         missed_HW = missed_HW2[:, :, 0] ** 2 + missed_HW2[:, :, 1] ** 2
         return where_HW2, (missed_HW < AGREE_PX**2) & _inside(where_HW2)
