@@ -7,10 +7,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offroad_seg.errors import InputError
 from offroad_seg.mapping.grid import GridSize
-from offroad_seg.replay.driven_path import DrivenPath, DrivenSum, Footprint
+from offroad_seg.replay.driven_path import DrivenPath, DrivenSum, Footprint, _cells, _keys
 from offroad_seg.transforms import Transform
 from offroad_seg.types import Costmap
 
@@ -102,7 +104,7 @@ def test_coarse_and_fine_steps_cover_the_same_ground():
         each._resolution = 0.25
         cells = set()
         for pose in along:
-            cells |= {tuple(c) for c in each._entered(pose).tolist()} | each._covered
+            cells |= {tuple(c) for c in [*each._entered(pose).tolist(), *_cells(each._covered).tolist()]}
             each._pose = pose
         covered.append(cells)
     assert len(covered[0] ^ covered[1]) < 0.07 * len(covered[1])
@@ -123,3 +125,13 @@ def test_memory_does_not_grow_with_the_drive():
 def test_a_footprint_that_cannot_be_is_refused(size):
     with pytest.raises(InputError, match="footprint"):
         Footprint(*size)
+
+
+@given(
+    cells=st.lists(
+        st.tuples(st.integers(-(2**31) + 1, 2**31 - 1), st.integers(-(2**31) + 1, 2**31 - 1)), unique=True
+    )
+)
+def test_a_cell_is_one_number_in_order_of_x_then_y(cells):
+    keys = _keys(*np.array(cells, np.int64).reshape(-1, 2).T)
+    assert [tuple(cell) for cell in _cells(np.sort(keys)).tolist()] == sorted(cells)

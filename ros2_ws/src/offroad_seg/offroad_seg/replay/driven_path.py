@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from offroad_seg.types import Costmap
 
     Cells = NDArray[np.int64]
+    Keys = NDArray[np.int64]
 
 EDGES_M = (2.0, 4.0, 6.0, 8.0, 10.0)
 """Distances between which the approach is looked at."""
@@ -35,6 +36,7 @@ LOOK_EVERY_M = 0.25
 JUMP_M = 5.0
 """A longer way between two frames is a leap of the odometry, not a drive."""
 LISTED = 100
+_ROWS = 2**32
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,6 @@ class _Look:
     y: float
     yaw: float
 
-    def at(self, cells_N2: Cells) -> NDArray[np.int8]:
-        """The cost of whole cells (x, y) of the frame, unknown beyond the costmap."""
-        column_N, row_N = cells_N2[:, 0] - self.cell[0], cells_N2[:, 1] - self.cell[1]
-        height, width = self.cost_HW.shape
-        inside_N = (column_N >= 0) & (column_N < width) & (row_N >= 0) & (row_N < height)
-        if inside_N.all():
-            return self.cost_HW[row_N, column_N]
-        cost_N: NDArray[np.int8] = np.full(len(cells_N2), COST_UNKNOWN, np.int8)
-        cost_N[inside_N] = self.cost_HW[row_N[inside_N], column_N[inside_N]]
-        return cost_N
-
 
 class DrivenPath:
     """Follows the vehicle and looks back at what it was told.
@@ -101,7 +92,7 @@ class DrivenPath:
         self._looks: deque[_Look] = deque()
         self._pose: tuple[float, float, float] | None = None
         self._resolution = 0.0
-        self._covered: set[tuple[int, int]] = set()
+        self._covered: Keys = np.zeros(0, np.int64)
 
     def add(self, costmap: Costmap, odom_T_base: Transform) -> dict[str, Any]:
         """One more costmap, in the frame of the odometry.
@@ -136,18 +127,18 @@ class DrivenPath:
         turn = math.remainder(pose[2] - yaw, math.tau)
         reach = math.dist(pose[:2], (x, y)) + abs(turn) * self._footprint.length
         steps = max(1, math.ceil(reach / max(0.2, self._resolution)))
-        swept: set[tuple[int, int]] = set()
+        swept: list[Keys] = []
         for step in range(1, steps + 1):
             share = step / steps
-            at = self._under(x + share * (pose[0] - x), y + share * (pose[1] - y), yaw + share * turn)
-            under = {(column, row) for column, row in at.tolist()}
-            swept |= under
-        entered = sorted(swept - self._covered) if self._pose is not None else []
-        self._covered = under
-        return np.array(entered, np.int64).reshape(-1, 2)
+            under_K = self._under(x + share * (pose[0] - x), y + share * (pose[1] - y), yaw + share * turn)
+            swept.append(under_K)
+        before_K, self._covered = self._covered, under_K
+        if self._pose is None:
+            return np.zeros((0, 2), np.int64)
+        return _cells(np.setdiff1d(np.concatenate(swept), before_K))
 
-    def _under(self, x: float, y: float, yaw: float) -> Cells:
-        """Cells whose centre lies under the vehicle at a pose, (N, 2)."""
+    def _under(self, x: float, y: float, yaw: float) -> Keys:
+        """Cells whose centre lies under the vehicle at a pose, as keys."""
         f, cell = self._footprint, self._resolution
         c, s = math.cos(yaw), math.sin(yaw)
         cx, cy = x + c * f.ahead, y + s * f.ahead
@@ -157,8 +148,7 @@ class DrivenPath:
         dx, dy = np.meshgrid((columns + 0.5) * cell - cx, (rows + 0.5) * cell - cy)
         inside = (np.abs(c * dx + s * dy) <= f.length / 2) & (np.abs(c * dy - s * dx) <= f.width / 2)
         at = np.nonzero(inside)
-        cells: Cells = np.stack([columns[at[1]], rows[at[0]]], axis=1)
-        return cells
+        return _keys(columns[at[1]], rows[at[0]])
 
     def _look_up(self, cells_N2: Cells, bins: Cells) -> Cells:
         """Look cells up in all costmaps of the approach (L); adds to ``bins``, and gives those called lethal."""
@@ -170,15 +160,27 @@ class DrivenPath:
         # Behind the vehicle is where it came from: that was no approach.
         ahead_LN = dx_LN * turns_L2[:, 0, None] + dy_LN * turns_L2[:, 1, None] > 0
         valid_LN = ahead_LN & (number_LN >= 0) & (number_LN < len(bins))
-        cost_LN = np.full(valid_LN.shape, COST_UNKNOWN, np.int64)
-        for row, look in enumerate(self._looks):
-            if valid_LN[row].any():
-                cost_LN[row] = look.at(cells_N2)
+        cost_LN = self._costs(cells_N2)
         unknown_LN, lethal_LN = valid_LN & (cost_LN == COST_UNKNOWN), valid_LN & (cost_LN >= LETHAL_FROM)
         for kind, mask_LN in enumerate((valid_LN, unknown_LN, lethal_LN)):
             bins[:, kind] += np.bincount(number_LN[mask_LN], minlength=len(bins))
         wrong: Cells = cells_N2[lethal_LN.any(axis=0)]
         return wrong
+
+    def _costs(self, cells_N2: Cells) -> NDArray[np.int8]:
+        """What each costmap of the approach (L) says of each cell, unknown beyond it: (L, N)."""
+        corners_L2 = np.array([look.cell for look in self._looks])
+        sizes_L2 = np.array([look.cost_HW.shape for look in self._looks])
+        column_LN = cells_N2[:, 0] - corners_L2[:, 0, None]
+        row_LN = cells_N2[:, 1] - corners_L2[:, 1, None]
+        height_L1, width_L1 = sizes_L2[:, 0, None], sizes_L2[:, 1, None]
+        inside_LN = (column_LN >= 0) & (column_LN < width_L1) & (row_LN >= 0) & (row_LN < height_L1)
+        place_LN = np.where(inside_LN, row_LN * width_L1 + column_LN, 0)
+        cost_LN: NDArray[np.int8] = np.empty(place_LN.shape, np.int8)
+        for look, place_N, cost_N in zip(self._looks, place_LN, cost_LN):  # noqa: B905 – one for each look
+            look.cost_HW.ravel().take(place_N, out=cost_N)
+        cost_LN[~inside_LN] = COST_UNKNOWN
+        return cost_LN
 
     def _keep(self, costmap: Costmap, pose: tuple[float, float, float]) -> None:
         x, y, yaw = pose
@@ -223,6 +225,17 @@ class DrivenSum:
             "by_distance": bins,
             "worst": self._cells.worst("frames"),
         }
+
+
+def _keys(x_N: Cells, y_N: Cells) -> Keys:
+    """Each cell as one number, in order of x, then of y; abs(x) and abs(y) less than 2³¹."""
+    keys: Keys = x_N * _ROWS + (y_N + _ROWS // 2)
+    return keys
+
+
+def _cells(keys_N: Keys) -> Cells:
+    """Back from keys, (N, 2) as x, y."""
+    return np.stack([keys_N // _ROWS, keys_N % _ROWS - _ROWS // 2], axis=1)
 
 
 def _rates(looks: int, unknown: int, lethal: int) -> dict[str, Any]:
