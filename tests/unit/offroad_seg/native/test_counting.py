@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offroad_seg.boundary import BoundaryIoU
+from offroad_seg.counting import count_bytes
 from offroad_seg.metrics import confusion, count_image
+from offroad_seg.replay.evaluation import Changes
 from offroad_seg.types import UNLABELLED
 from tests.helpers.native import kernels, twins
 
@@ -46,6 +49,60 @@ def test_count_image_twins(seed, height, width, n_classes):
     for name, counts in numpy.items():
         np.testing.assert_array_equal(counts, native[name], err_msg=name)
         assert counts.dtype == native[name].dtype, name
+
+
+def _areas(seed: int, size: tuple[int, int], values: list[int]) -> np.ndarray:
+    """Rectangles laid over each other, and a few odd pixels."""
+    rng = np.random.default_rng(seed)
+    image = np.full(size, rng.choice(values), np.uint8)
+    for _ in range(rng.integers(0, 6)):
+        top, left = rng.integers(0, size[0]), rng.integers(0, size[1])
+        image[top : top + rng.integers(1, 40), left : left + rng.integers(1, 60)] = rng.choice(values)
+    image[rng.random(size) < rng.choice([0.0, 0.002])] = rng.choice(values)
+    return image
+
+
+AREAS = {"seed": st.integers(0, 2**31), "height": st.integers(1, 60), "width": st.integers(1, 90)}
+IDS = [0, 1, 2, 9, 254, UNLABELLED]
+
+
+@given(**AREAS, distance=st.integers(1, 20))
+def test_edge_zones_of_areas_twins(seed, height, width, distance):
+    truth, predicted = (_areas(seed + n, (height, width), IDS) for n in range(2))
+
+    def work() -> np.ndarray:
+        boundary = BoundaryIoU(255, ratio=distance / np.hypot(height, width))
+        boundary.update(predicted, truth)
+        return np.stack([boundary.intersection, boundary.union])
+
+    numpy, native = twins(work)
+    np.testing.assert_array_equal(numpy, native)
+
+
+def test_edge_zones_end_where_the_kernel_and_numpy_say():
+    """One edge in an image: the zone is as wide as it should be, on both sides of it and along the border."""
+    truth = np.zeros((40, 60), np.uint8)
+    truth[:, 30:] = 1
+    for native in (False, True):
+        boundary = BoundaryIoU(2, ratio=5 / np.hypot(40, 60))
+        with kernels(native):
+            boundary.update(truth, truth)
+        assert boundary.union.tolist() == [40 * 30 - 30 * 20] * 2
+
+
+@given(**AREAS)
+def test_values_and_changes_of_areas_twins(seed, height, width):
+    before, now = (_areas(seed + n, (height, width), IDS) for n in range(2))
+    mask = _areas(seed + 2, (height, width), [0, 0, 1, 255])
+
+    def work() -> list[np.ndarray]:
+        changes = Changes()
+        found = [changes.add("camera", labels) for labels in (before, now)]
+        return [count_bytes(now), count_bytes(now, mask), np.array(found[1])]
+
+    for numpy, native in zip(*twins(work), strict=True):
+        np.testing.assert_array_equal(numpy, native)
+        assert numpy.dtype == native.dtype
 
 
 @pytest.mark.parametrize("native", [False, True])

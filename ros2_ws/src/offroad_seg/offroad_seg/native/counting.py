@@ -58,12 +58,13 @@ def count_values(values: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> I
     kernel = function("count_values", "ppip")
     if kernel is None or not _bytes(values, values if mask is None else mask):
         return None
-    counts_2K = np.zeros((2, 256), np.int64)
+    counts_2K: I64 = np.zeros((2, 256), np.int64)
     kernel(
         pointer(values, np.uint8), 0 if mask is None else pointer(mask, np.uint8), values.size,
         pointer(counts_2K, np.int64),
     )  # fmt: skip
-    return counts_2K[0]
+    found: I64 = counts_2K[0]
+    return found
 
 
 def count_changes(before: U8, now: U8) -> tuple[int, int] | None:
