@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -22,14 +20,6 @@ RVIZ_TYPES = {
     "PointCloud2": "sensor_msgs/msg/PointCloud2",
     "Odometry": "nav_msgs/msg/Odometry",
 }
-PANEL_TYPES = {
-    "imageTopic": {"sensor_msgs/msg/Image"},
-    "calibrationTopic": {"sensor_msgs/msg/CameraInfo"},
-    "topicToRender": {"diagnostic_msgs/msg/DiagnosticArray"},
-    # What a 3D panel draws.
-    "topics": {"nav_msgs/msg/OccupancyGrid", "sensor_msgs/msg/PointCloud2", "nav_msgs/msg/Odometry"},
-}
-_PLOT = re.compile(r'(/\w+)\.status\[:\]\{name=="perception: (.+?)"\}\.values\[:\]\{key=="(.+?)"\}\.value')
 
 
 @dataclass(frozen=True)
@@ -84,47 +74,3 @@ def rviz_topics(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
         kind = display["Class"].removeprefix("rviz_default_plugins/")
         if "Topic" in display:
             yield display["Topic"]["Value"], RVIZ_TYPES[kind], display["Topic"]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a Foxglove or Lichtblick layout asks for.
-
-    Attributes:
-        panels: Ids of all panels that are configured.
-        placed: Ids of those in the window.
-        topics: (topic, types that its panel takes).
-        plotted: (topic, component, key) of diagnostics that are drawn.
-    """
-
-    panels: set[str]
-    placed: list[str]
-    topics: list[tuple[str, set[str]]]
-    plotted: list[tuple[str, str, str]]
-
-
-def layout_of(file: Path) -> Layout:
-    """Read a layout."""
-    data = json.loads(file.read_text(encoding="utf-8"))
-    topics: list[tuple[str, set[str]]] = []
-    plotted = []
-    for panel in data["configById"].values():
-        for key, value in {**panel, **panel.get("imageMode", {})}.items():
-            if key in PANEL_TYPES:
-                topics += [
-                    (topic, PANEL_TYPES[key]) for topic in ([value] if isinstance(value, str) else value)
-                ]
-        for path in panel.get("paths", ()):
-            match = _PLOT.fullmatch(path["value"])
-            assert match, path["value"]
-            plotted.append((match[1], match[2], match[3]))
-    return Layout(set(data["configById"]), list(_placed(data["layout"])), topics, plotted)
-
-
-def _placed(place: Any) -> Iterator[str]:
-    if isinstance(place, str):
-        yield place
-    else:
-        assert place["direction"] in ("row", "column")
-        for part in ("first", "second"):
-            yield from _placed(place[part])

@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from tests.helpers import scene
+from tests.helpers.layouts import FOLDER, OF_NODE, layout_of
 from tests.helpers.node_fixtures import bundle, domain, ontology  # noqa: F401
-from tests.helpers.node_graph import Graph, graph_of, layout_of, policy_of, rviz_topics
+from tests.helpers.node_graph import Graph, graph_of, policy_of, rviz_topics
 from tests.helpers.ros_client import Client
 from tests.helpers.ros_process import running_node
 
@@ -146,31 +147,27 @@ def test_rviz_shows_topics_that_are_there_in_their_types(repo_root, graph, clien
 
 
 def test_the_foxglove_layout_shows_topics_that_are_there_in_their_types(repo_root, graph):
-    layout = layout_of(repo_root / "config/foxglove/offroad_seg.json")
-    assert sorted(layout.placed) == sorted(layout.panels)
+    layout = layout_of(repo_root / FOLDER / OF_NODE)
     there = {**graph.publishes, **graph.subscribes}
-    assert {topic for topic, _ in layout.topics} >= {
-        "/overlay",
-        "/labels",
-        "/costmap",
-        "/points",
-        "/diagnostics",
-    }
+    asked = {topic for topic, _ in layout.topics}
+    assert asked >= {"/overlay", "/confidence", "/costmap", "/points", "/diagnostics"}
     for topic, kinds in layout.topics:
         assert there[topic] in kinds, topic
 
 
 def test_what_the_layout_plots_is_told(repo_root, client, ontology):  # noqa: F811
-    plotted = layout_of(repo_root / "config/foxglove/offroad_seg.json").plotted
-    assert len(plotted) >= 5
-    assert {topic for topic, _, _ in plotted} == {"/diagnostics"}
+    found = layout_of(repo_root / FOLDER / OF_NODE).plotted
+    assert len(found) >= 5
+    assert {topic for topic, _, _ in found} == {"/diagnostics"}
+    assert all(name.startswith("perception: ") for _, name, _ in found)
+    plotted = [(name.removeprefix("perception: "), key) for _, name, key in found]
 
     def not_told():
         status = client.status()
-        return [(c, key) for _, c, key in plotted if key not in status.get(c, (0, "", {}))[2]]
+        return [(c, key) for c, key in plotted if key not in status.get(c, (0, "", {}))[2]]
 
     # What is told is of the last seconds: frames must come.
     frame = scene.scene_image(ontology), scene.CAMERA
     client.until(lambda: client.send_frame(*frame), lambda: not not_told())
-    for _, component, key in plotted:
+    for component, key in plotted:
         float(client.status()[component][2][key])

@@ -15,6 +15,7 @@ from offroad_seg.ontology import load_ontology
 from tests.helpers.bags import MOUNT, camera, write_bag
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.camera_bags import write_camera_file
+from tests.helpers.layouts import FOLDER, OF_REPLAY, layout_of
 
 pytestmark = pytest.mark.parallel
 
@@ -119,6 +120,21 @@ def test_diagnostics_tell_of_each_frame_and_why_one_gave_nothing(annotated):
     (bad,) = [t for t in told if "replay: inference" not in t]
     assert "step is 7" in bad["replay: camera camera"].message
     assert bad["replay: camera camera"].level in (2, b"\x02")
+
+
+def test_the_layout_for_it_shows_what_is_there(annotated, repo_root):
+    layout, found = layout_of(repo_root / FOLDER / OF_REPLAY), contents(annotated)
+    asked = {topic for topic, _ in layout.topics}
+    assert asked == {"/overlay/compressed", "/confidence", "/costmap", "/odom", "/diagnostics"}
+    for topic, kinds in layout.topics:
+        assert found[topic][0] in kinds, topic
+    told = {(s.name, v.key): v.value for m in found["/diagnostics"][1] for s in m.status for v in s.values}
+    assert {topic for topic, _, _ in layout.plotted} == {"/diagnostics"}
+    plotted = {(name, key) for _, name, key in layout.plotted}
+    # The two that this replay has not: it did not go through the node, and its bundle has no such score.
+    assert plotted - set(told) == {("replay: inference", "costmap_ms"), ("replay: inference", "ood_share")}
+    for key in plotted & set(told):
+        float(told[key])
 
 
 def test_ros2_bag_play_can_read_it(annotated):

@@ -21,6 +21,7 @@ from offroad_seg.replay.live_messages import MAX_POINTS, MAX_WIDTH
 from offroad_seg.replay.live_server import BACKLOG, LiveServer
 from offroad_seg.transforms import Transform
 from offroad_seg.types import Costmap, Frame, GridSpec, Perception, Segmentation
+from tests.helpers.layouts import FOLDER, OF_VIEW, layout_of
 from tests.helpers.viewer import Viewer, packed, picture, stamp
 
 HEIGHT, WIDTH = 60, 96
@@ -97,6 +98,16 @@ def test_a_viewer_gets_every_topic_with_its_schema(server, ontology):
     assert np.abs(shown - frame.frame.image_HWC).max() < 12
     assert np.abs(picture(viewer.newest("/confidence")).astype(int) - 200).max() <= 2
     assert picture(viewer.newest("/overlay")).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_layout_for_it_shows_what_is_sent(server, repo_root):
+    layout = layout_of(repo_root / FOLDER / OF_VIEW)
+    with Viewer(server.url, *ALL) as viewer:
+        viewer.wait(lambda: all(server.wanted(t[1:]) for t in ALL))
+    schemas = {topic: channel["schemaName"] for topic, channel in viewer.channels.items()}
+    assert {topic for topic, _ in layout.topics} == set(ALL) - {"/tf"}
+    for topic, kinds in layout.topics:
+        assert schemas[topic] in kinds, topic
 
 
 def test_the_costmap_says_unknown_as_transparent(server, ontology):
