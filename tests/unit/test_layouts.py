@@ -47,6 +47,15 @@ def test_transforms_of_a_recording_are_read_ahead(repo_root, name):
 
 
 @pytest.mark.parametrize("name", [OF_NODE, OF_REPLAY])
+def test_plots_show_recordings_too(repo_root, name):
+    """A plot that follows the last seconds stays empty in Lichtblick 1.28.1 where a recording is open."""
+    panels = layout_of(repo_root / FOLDER / name).panels
+    plots = [p for k, p in panels.items() if k.startswith("Plot!")]
+    assert plots
+    assert all("followingViewWidth" not in plot for plot in plots)
+
+
+@pytest.mark.parametrize("name", [OF_NODE, OF_REPLAY])
 def test_class_ids_are_not_shown_as_a_picture(repo_root, name):
     """A mono8 image of class ids looks black; only the live view sends them in colours."""
     topics = {topic for topic, _ in layout_of(repo_root / FOLDER / name).topics}
