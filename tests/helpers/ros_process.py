@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offroad_seg.ros.dds import use_large_image_profile
+from offroad_seg.ros.replay_node import WITH_PARENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +86,11 @@ class NodeProcess:
         }
         with log.open("w") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, "node", *arguments],
+                # Ends with a test that is killed, too: nodes left behind would speak in somebody else's domain.
+                [
+                    *(sys.executable, "-c", WITH_PARENT, str(os.getpid())),
+                    *(sys.executable, "-m", module, "node", *arguments),
+                ],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment,

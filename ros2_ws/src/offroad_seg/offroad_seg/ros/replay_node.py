@@ -28,10 +28,11 @@ _END_S = 15.0
 _READY, _FAILED = "configured:", "configure failed:"
 # What follows runs in place of this, and gets SIGINT when the replay ends, be it by kill -9: nobody else would end it.
 # PR_SET_PDEATHSIG is 1 (linux/prctl.h), outlasts exec, and comes too late for a parent that has ended already.
-_WITH_PARENT = (
+WITH_PARENT = (
     "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, int(signal.SIGINT)); "
     "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
 )
+"""Python code: runs the command behind the process id of its parent, with which it ends."""
 
 
 @contextmanager
@@ -79,7 +80,7 @@ class ReplayNode:
         file.write_text(text, encoding="utf-8")
         remaps = [f"/{name}:=/{NAMESPACE}/{name}" for name in ("clock", "tf", "tf_static", "diagnostics")]
         command = [
-            *(sys.executable, "-c", _WITH_PARENT, str(os.getpid())),
+            *(sys.executable, "-c", WITH_PARENT, str(os.getpid())),
             *(sys.executable, "-m", "offroad_seg.cli.main", "node"),
             *("--params-file", str(file), "--namespace", NAMESPACE),
             *(word for rule in remaps for word in ("--remap", rule)),
