@@ -39,7 +39,7 @@ PARTS = {
     "bundle": "The network",
     "autostart": "The node",
     "cameras": "The cameras",
-    "min_confidence": "What is believed",
+    "min_contrast": "What is believed",
     "bond_heartbeat_period": "Nav2",
     "base_frame": "Frames and poses",
     "ground_height": "The ground",

@@ -190,6 +190,28 @@ def test_a_camera_whose_images_are_rubbish_is_dead_too(client, eyes, image):
     assert "dropped.bad_image" not in component(client, "camera front")[2]
 
 
+def test_a_covered_camera_is_dead_too_and_comes_back_when_it_is_clear(client, eyes, image):
+    before = sectors(client)[0]
+    covered = np.full_like(image, 120)
+
+    def covered_and_good():
+        level, message, values = component(client, "camera left")
+        told = level == 2 and "no usable image" in message and "the picture shows nothing" in message
+        return sectors(client)[1] == 0 and told and int(values.get("dropped.blind", 0)) > 0
+
+    def send():
+        for name, picture in (("front", image), ("left", covered)):
+            stamp = client.now_ns()
+            client.send_odometry(stamp)
+            eyes[name].send(picture, stamp)
+
+    client.until(send, covered_and_good, again_s=0.05)
+    assert sectors(client)[0] > 0.9 * before
+    assert component(client, "camera front")[0] == 0
+    assert "dropped.blind" not in component(client, "camera front")[2]
+    drive(client, eyes.values(), image, lambda: both(client) and component(client, "camera left")[0] == 0)
+
+
 def test_when_all_are_dead_everything_is_unknown(client):
     assert client.spin_until(lambda: sectors(client) == (0, 0))
     client.wait_status("camera front", lambda level, *_: level == 2)

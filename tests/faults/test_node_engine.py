@@ -64,11 +64,14 @@ def works(client, image):
 
 
 def grey(value):
-    return np.full((scene.HEIGHT, scene.WIDTH, 3), value, np.uint8)
+    """One grey in the middle, which is what the engine goes by, below a black sky: not a picture of nothing."""
+    image = np.full((scene.HEIGHT, scene.WIDTH, 3), value, np.uint8)
+    image[:20] = 0
+    return image
 
 
 def send_until(client, value, condition, again_s=0.05):
-    """Frames of one grey until something holds; their stamps."""
+    """Frames of one grey in the middle until something holds; their stamps."""
     sent = set()
     client.until(lambda: sent.add(client.send_frame(grey(value), scene.CAMERA)), condition, again_s)
     return sent

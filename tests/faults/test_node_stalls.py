@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
@@ -73,3 +74,33 @@ def test_a_camera_that_is_nowhere_makes_everything_unknown(client, image):
     client.until(lambda: sent.add(client.send_image(image)), unknown, again_s=0.12)
     client.wait_status("costmap", lambda level, m, _v: level >= 1 and "odom" in m and "base_link" in m)
     assert client.answer("costmap", sent) is None
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_covered_lens_is_a_dead_camera_until_it_is_clear_again(client, image, grey):
+    """Frames go on, with calibration and odometry, and the network would label them."""
+    noise = np.random.default_rng(grey).normal(grey, 10, image.shape)
+    covered = np.clip(noise, 0, 255).astype(np.uint8)
+
+    def dead():
+        level, message, values = client.status().get("camera", (0, "", {}))
+        told = level == 2 and "no usable image" in message and "the picture shows nothing" in message
+        return is_unknown(client.got["costmap"][-1]) and told and int(values.get("dropped.blind", 0)) > 0
+
+    client.until(lambda: client.send_frame(covered, scene.CAMERA), dead, again_s=0.05)
+    # Before the first look at the covered lens some were labelled; no later one is.
+    client.clear()
+    late: set[int] = set()
+    client.until(
+        lambda: late.add(client.send_frame(covered, scene.CAMERA)), lambda: len(late) > 20, again_s=0.05
+    )
+    client.wait_status("camera", lambda level, m, _v: level == 2 and "no usable image" in m)
+    assert client.answer("labels", late) is None
+    assert client.answer("costmap", late) is None
+    assert all(is_unknown(grid) for grid in client.got["costmap"])
+    client.until(
+        lambda: client.send_frame(image, scene.CAMERA),
+        lambda: bool(client.status()) and client.status()["camera"][0] == client.status()["costmap"][0] == 0,
+        again_s=0.1,
+    )
+    assert not is_unknown(client.reply(image, scene.CAMERA, "costmap"))

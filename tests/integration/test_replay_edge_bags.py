@@ -146,6 +146,24 @@ def test_a_changing_resolution_goes_on_and_flicker_begins_anew(bundle, ontology,
     assert sum(records[-1].pixels) == 120 * 192
 
 
+def test_frames_of_a_covered_lens_are_dropped_with_their_cause(bundle, ontology, tmp_path):
+    def cover(message, index):
+        if index in (2, 3):
+            message.data[:] = 128
+
+    write_bag(tmp_path / "a.mcap", ontology, frames=6, edit_image=cover)
+    status, metrics = replay(bundle, tmp_path / "a.mcap", tmp_path / "out")
+    assert status == 0
+    assert (metrics["frames"], metrics["frames_dropped"]) == (4, 2)
+    assert list(metrics["dropped"]) == ["blind"]
+    assert metrics["dropped"]["blind"]["frames"] == 2
+    assert "the picture shows nothing: contrast 0.0 of 3 grey" in metrics["dropped"]["blind"]["first_reason"]
+    records = read_records(tmp_path / "out" / "frames.jsonl")
+    assert [r.dropped for r in records] == [None, None, "blind", "blind", None, None]
+    _, metrics = replay(bundle, tmp_path / "a.mcap", tmp_path / "all", "--param", "min_contrast=0")
+    assert (metrics["frames"], metrics["frames_dropped"]) == (6, 0)
+
+
 def test_a_calibration_of_another_size_costs_the_costmap_and_says_so(bundle, ontology, tmp_path):
     def shrink(message):
         message.width, message.height = 48, 30

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from offroad_seg.camera import CameraModel
-from offroad_seg.errors import BundleError, EngineError, InputError, OffroadSegError, OntologyError
+from offroad_seg.errors import (
+    BlindError,
+    BundleError,
+    EngineError,
+    InputError,
+    OffroadSegError,
+    OntologyError,
+)
 from offroad_seg.ontology import load_ontology
 from offroad_seg.pipeline import STAGES, PipelineSettings, build_pipeline
 from offroad_seg.transforms import Transform, camera_mount
@@ -69,6 +76,39 @@ def test_frames_become_a_costmap_in_odom(pipeline):
     assert set(result.timings_ms) == set(STAGES)
     parts = sum(v for k, v in result.timings_ms.items() if k != "total")
     assert 0.5 * parts < result.timings_ms["total"] < 5 * parts + 20
+
+
+def test_a_picture_of_nothing_is_neither_labelled_nor_mapped(pipeline, monkeypatch):
+    at = pose(0.0)
+    before = pipeline.process(frame(at, 0), MOUNT, at).costmap.cost_HW.copy()
+    engine, runs = pipeline.segmenter.engine, []
+
+    class Counting:
+        name, info = engine.name, engine.info
+
+        def infer(self, image_BHWC):
+            runs.append(1)
+            return engine.infer(image_BHWC)
+
+    monkeypatch.setattr(pipeline.segmenter, "engine", Counting())
+    seen = frame(at, 300_000_000)
+    covered = replace(seen, image_HWC=np.full_like(seen.image_HWC, 128))
+    with pytest.raises(BlindError, match="shows nothing"):
+        pipeline.process(covered, MOUNT, at)
+    assert runs == []
+    np.testing.assert_array_equal(pipeline.costmap.costmap().cost_HW, before)
+    assert pipeline.process(seen, MOUNT, at).costmap.stamp_ns == 300_000_000
+    assert runs == [1]
+
+
+def test_a_picture_of_nothing_counts_where_that_is_asked_for(bundle):
+    settings = replace(SETTINGS, min_contrast=0.0)
+    pipeline = build_pipeline(bundle, backend="onnxruntime", device="cpu", threads=1, settings=settings)
+    picture = np.full((180, 320, 3), ONTOLOGY.classes[LANDSCAPE].color, np.uint8)
+    result = pipeline.process(Frame(picture, 0, "camera_optical_frame", CAMERA), MOUNT, pose(0.0))
+    assert (result.segmentation.labels_HW == LANDSCAPE).all()
+    assert cost_at(result.costmap, 3.0, 0.0) == 5
+    pipeline.close()
 
 
 @pytest.mark.parametrize(

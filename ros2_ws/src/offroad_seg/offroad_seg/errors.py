@@ -60,6 +60,10 @@ class ImageError(InputError):
     """An image has the wrong type, size or layout."""
 
 
+class BlindError(ImageError):
+    """A picture shows nothing: the lens is covered, dirty or blinded."""
+
+
 class DataError(InputError):
     """A data set is incomplete, damaged, or does not fit the ontology."""
 

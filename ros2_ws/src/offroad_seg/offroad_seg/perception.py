@@ -14,6 +14,7 @@ from offroad_seg.mapping.doubt import Doubt
 from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
 from offroad_seg.segmenter import NetworkSegmentation
+from offroad_seg.sight import MIN_CONTRAST, Sight
 from offroad_seg.types import Perception
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class PerceptionPipeline:
         cloud: Gives pixels their places for ``points``; None gives none.
         heed_ood: Pixels that the bundle's OOD score calls unlike its validation images say nothing about the ground.
         source: The camera's name among those that share the costmap.
+        min_contrast: A picture with less shows nothing, and is refused (see ``Sight``); 0: none is.
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class PerceptionPipeline:
         cloud: GroundCloud | DepthCloud | None = None,
         heed_ood: bool = True,
         source: str = "",
+        min_contrast: float = MIN_CONTRAST,
     ) -> None:
         self.segmenter = segmenter
         self.source = source
         self.cloud = cloud
+        self._sight = Sight(min_contrast)
         self._doubt = Doubt() if heed_ood else None
         self._up_3: NDArray[np.float64] | None = None
         self.projector = projector
@@ -94,17 +98,27 @@ class PerceptionPipeline:
             Labels always; the costmap, or in ``costmap_reason`` why there is none.
 
         Raises:
+            BlindError: The picture shows nothing.
             ImageError: The image cannot be used.
             EngineError: Inference failed.
             OffroadSegError: The frame is older than the last one: ``reset`` first.
         """
         started = time.perf_counter()
         self._check_time(frame)
+        self.check_sight(frame)
         segmentation = self.segmenter.segment(frame)
         perception = self.map(frame, segmentation, base_T_camera, odom_T_base)
         timings = {**self.segmenter.timings_ms, **perception.timings_ms}
         timings["total"] = 1e3 * (time.perf_counter() - started)
         return replace(perception, timings_ms=timings)
+
+    def check_sight(self, frame: Frame) -> None:
+        """The beginning of ``process``, for who calls its parts: whether the picture shows anything.
+
+        Raises:
+            BlindError: It does not: neither label nor map it.
+        """
+        self._sight.check(frame)
 
     def map(
         self,
@@ -164,6 +178,7 @@ class PerceptionPipeline:
 
     def reset(self) -> None:
         """Forget the past: after the clock jumped back, or when another log begins."""
+        self._sight.reset()
         self._slope.reset()
         if self.costmap is not None:
             self.costmap.reset()

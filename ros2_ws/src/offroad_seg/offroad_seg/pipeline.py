@@ -104,6 +104,7 @@ def build_pipelines(
             heed_ood=settings.heed_ood,
             cloud=settings.cloud(bundle.ontology) if projectors else None,
             source=source,
+            min_contrast=settings.min_contrast,
         )
         for source in sources
     }

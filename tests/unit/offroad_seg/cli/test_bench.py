@@ -61,7 +61,9 @@ def test_all_levels(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_real_pictures_and_json(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "images").mkdir()
-    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((30, 60, 3), np.uint8))
+    picture = np.zeros((30, 60, 3), np.uint8)
+    picture[15:] = 120  # all of one colour it would be taken for a covered lens
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), picture)
     words = ["bench", str(bundle), "--images", str(tmp_path / "images"), "--level", "engine", "--json"]
     assert main([*words, "--seconds", "0.05", "--rates", "50", "--no-peak", "--threads", "1"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -18,6 +18,7 @@ NOT_ASKED_FOR = {
 def test_each_parameter_arrives_and_is_no_other():
     settings = Settings(
         min_confidence=0.11,
+        min_contrast=1.1,
         costmap_width=12.0,
         costmap_height=13.0,
         costmap_resolution=0.14,
@@ -41,6 +42,7 @@ def test_each_parameter_arrives_and_is_no_other():
     given = pipeline_settings(settings, {"Rocks": 25})
     expected = {
         "min_confidence": 0.11,
+        "min_contrast": 1.1,
         "costmap_width": 12.0,
         "costmap_height": 13.0,
         "resolution": 0.14,

@@ -47,7 +47,7 @@ def test_every_parameter_is_in_the_documentation(repo_root):
 def test_defaults_are_those_of_the_pipeline():
     """One truth: what replay takes by default, the node takes."""
     same = {"min_confidence", "costmap_width", "costmap_height", "ground_height", "odom_frame", "base_frame"}
-    same |= {"projection", "contact_slope", "max_step", "max_slope", "clearance"}
+    same |= {"min_contrast", "projection", "contact_slope", "max_step", "max_slope", "clearance"}
     ours, theirs = Settings(), PipelineSettings()
     assert same <= {f.name for f in fields(PipelineSettings)}
     for name in same:
@@ -73,6 +73,9 @@ def test_defaults_are_those_of_the_pipeline():
         ("bundle", 5),
         ("image_transport", "theora"),
         ("min_confidence", 1.01),
+        ("min_contrast", -0.1),
+        ("min_contrast", math.nan),
+        ("min_contrast", 64.1),
         ("camera_mount.pitch", 100.0),
         ("camera_mount.x", math.inf),
         ("costmap.sure_confidence", 1.01),

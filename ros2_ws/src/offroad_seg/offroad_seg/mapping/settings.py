@@ -17,6 +17,7 @@ from offroad_seg.mapping.ground_plane import GroundPlaneProjector
 from offroad_seg.mapping.rolling import RollingCostmap
 from offroad_seg.mapping.slope import GroundSlope
 from offroad_seg.ontology import cost_value
+from offroad_seg.sight import MIN_CONTRAST, check_min_contrast
 from offroad_seg.types import COST_UNKNOWN
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class PipelineSettings:
 
     Attributes:
         min_confidence: Pixels below this probability (0–1) say nothing about the ground.
+        min_contrast: Grey levels: a picture with less structure shows nothing, and is refused; 0: none is.
         costmap_width: Metres along x, 0 for no costmap at all.
         costmap_height: Metres along y.
         resolution: Metres a cell.
@@ -66,6 +68,7 @@ class PipelineSettings:
     """
 
     min_confidence: float = 0.35
+    min_contrast: float = MIN_CONTRAST
     costmap_width: float = 20.0
     costmap_height: float = 20.0
     resolution: float = 0.1
@@ -114,6 +117,7 @@ class PipelineSettings:
                 mend=f"give one of: {', '.join(PROJECTIONS)}",
             )
         GroundSlope(self.slope_time)
+        check_min_contrast(self.min_contrast)
         check_contact_slope(self.contact_slope)
         unlabelled_value(self.unlabelled_cost)
         for name, cost in self.class_cost.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from offroad_seg.errors import EngineError, ImageError
+from offroad_seg.errors import BlindError, EngineError, ImageError
 from offroad_seg.pipeline import PerceptionPipeline
 from offroad_seg.replay.frames import BagFrame, Drop
 
@@ -43,9 +43,8 @@ def perceive(
         try:
             perception = own.process(item.frame, item.base_T_camera, item.odom_T_base)
         except ImageError as error:
-            yield Drop(
-                item.index, item.frame.stamp_ns, "bad_image", error.one_line(), item.camera, item.others
-            )
+            cause = "blind" if isinstance(error, BlindError) else "bad_image"
+            yield Drop(item.index, item.frame.stamp_ns, cause, error.one_line(), item.camera, item.others)
             continue
         except EngineError as error:
             failed += 1

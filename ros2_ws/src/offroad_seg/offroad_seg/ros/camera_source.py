@@ -43,6 +43,7 @@ class CameraSource:
         guard: Follows its stamps.
         images: Watches over its images.
         maps: Watches over what they give to the costmap.
+        blind: Its pictures show nothing: they do not feed ``images``.
         silent: It gives nothing to the costmap (any more), and the costmap shows that.
         report: How its doings come into diagnostics.
     """
@@ -63,7 +64,7 @@ class CameraSource:
         self.depth = DepthBuffer()
         self.guard = StampGuard()
         self.images, self.maps = Watchdog(), Watchdog()
-        self.silent = True
+        self.blind, self.silent = False, True
 
     def activate(self, now_s: float) -> None:
         """Begin anew: nothing of an earlier life counts."""
@@ -72,7 +73,7 @@ class CameraSource:
         self.calibration.clear()
         self.depth.open()
         self.images.start(now_s)
-        self.silent = True
+        self.blind, self.silent = False, True
 
     def deactivate(self) -> None:
         """Stop watching and waiting."""

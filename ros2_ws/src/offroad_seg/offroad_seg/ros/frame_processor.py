@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from offroad_seg.errors import (
+    BlindError,
     CameraError,
     EngineError,
     GpuMemoryError,
@@ -50,6 +51,7 @@ class Surroundings:
         transforms: Poses at a stamp.
         grid: Where the costmap goes.
         now_ns: ROS time.
+        seeing: Told whether a camera's picture shows anything.
         mapped: Told which camera gave a costmap.
         give_up: Told why the node must stop, and whether that is an error of the node, not of its input.
     """
@@ -58,6 +60,7 @@ class Surroundings:
     transforms: TransformSource
     grid: GridOutputs
     now_ns: Callable[[], int]
+    seeing: Callable[[CameraSource, bool], None]
     mapped: Callable[[CameraSource], None]
     give_up: Callable[[str, bool], None]
 
@@ -122,9 +125,18 @@ class FrameProcessor:
             camera.report.drop("camera", "bad_image", error.one_line())
             return None
         camera.report.clear("camera", "bad_image", "too_old", "from_future")
+        frame = Frame(image, stamp, message.header.frame_id)
+        try:
+            camera.pipeline.check_sight(frame)
+        except BlindError as error:
+            self._around.seeing(camera, False)
+            camera.report.drop("camera", "blind", error.one_line())
+            return None
+        self._around.seeing(camera, True)
+        camera.report.clear("camera", "blind")
         model = self._calibration(camera, *image.shape[:2])
         camera.report.sample("decode_ms", 1e3 * (time.monotonic() - started))
-        return Frame(image, stamp, message.header.frame_id, model)
+        return replace(frame, camera=model)
 
     def _calibration(self, camera: CameraSource, height: int, width: int) -> CameraModel | None:
         try:

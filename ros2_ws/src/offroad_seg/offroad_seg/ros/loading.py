@@ -71,6 +71,7 @@ def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> Pipeli
     unlabelled = settings.costmap_unlabelled_cost
     return PipelineSettings(
         min_confidence=settings.min_confidence,
+        min_contrast=settings.min_contrast,
         costmap_width=settings.costmap_width,
         costmap_height=settings.costmap_height,
         resolution=settings.costmap_resolution,

@@ -58,6 +58,7 @@ class Session:
             transforms=self._transforms,
             grid=self._grid,
             now_ns=node.now_ns,
+            seeing=self._seeing,
             mapped=self._mapped,
             give_up=self._set_give_up,
         )
@@ -161,10 +162,9 @@ class Session:
         except ImageError as error:
             report.drop("camera", "bad_image", error.one_line())
             return
-        if camera.images.dead:
-            node.get_logger().info(f"{report.component} is back")
-        camera.images.feed(node.now_s())
-        report.clear("camera", "stalled", "too_old", "from_future", "out_of_order")
+        if not camera.blind:
+            self._lives(camera)
+        report.clear("camera", "too_old", "from_future", "out_of_order")
         captured = Captured(camera, message, camera.claim_depth(stamp, self._settings))
         if self._worker.slot.put(captured, camera.lane):
             report.count("replaced")
@@ -253,6 +253,18 @@ class Session:
         costmap = camera.pipeline.forget()
         if costmap is not None:
             self._grid.publish(costmap, revocations)
+
+    def _lives(self, camera: CameraSource) -> None:
+        if camera.images.dead:
+            self._node.get_logger().info(f"{camera.report.component} is back")
+        camera.images.feed(self._node.now_s())
+        camera.report.clear("camera", "stalled")
+
+    def _seeing(self, camera: CameraSource, sees: bool) -> None:
+        """In the worker: whether the newest picture shows anything. Until one does, none counts as a sign of life."""
+        was_blind, camera.blind = camera.blind, not sees
+        if was_blind and sees:
+            self._lives(camera)
 
     def _mapped(self, camera: CameraSource) -> None:
         camera.maps.feed(self._node.now_s())

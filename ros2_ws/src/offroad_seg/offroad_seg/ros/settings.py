@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import InputError
 from offroad_seg.ros.rules import Rule, plain_name
+from offroad_seg.sight import MAX_MIN_CONTRAST, MIN_CONTRAST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +91,13 @@ class Settings:
         "When it is dead: one costmap of unknown cells, or no costmap",
         choices=("unknown", "stop"),
         dynamic=True,
+    )
+    min_contrast: float = _p(
+        MIN_CONTRAST,
+        "A picture with less structure shows nothing (standard deviation of its blocks, grey levels): the lens is"
+        " covered, the frame is dropped, and the camera counts as dead; 0 = all count",
+        low=0.0,
+        high=MAX_MIN_CONTRAST,
     )
     min_confidence: float = _p(0.35, "Pixels below it say nothing about the ground (0–1)", low=0.0, high=1.0)
     ood_action: str = _p(
