@@ -235,7 +235,8 @@ def _bag_writer(path: Path, overwrite: bool) -> Iterator[tuple[Writer, dict[str,
     try:
         # The writer names the file after its folder.
         bag = scratch / (path.stem if path.suffix == ".mcap" else path.name)
-        writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
+        # Version 9 writes QoS policies as words, which rosbag2 of Humble and Iron cannot read; Jazzy reads both.
+        writer = Writer(bag, version=8, storage_plugin=StoragePlugin.MCAP)
         writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         with writer:
             topics = {

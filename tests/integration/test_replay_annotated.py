@@ -6,6 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import yaml
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
@@ -141,10 +142,14 @@ def test_ros2_bag_play_can_read_it(annotated):
     """rosbag2 asks for the profile, CDR, and the offered QoS of each channel; rosbags reads by the same rules."""
     with annotated.open("rb") as stream:
         channels = make_reader(stream).get_summary().channels.values()
-    qos = {c.topic: c.metadata["offered_qos_profiles"] for c in channels}
-    for topic in ("/tf_static", "/costmap", "/label_info"):
-        assert "transient_local" in qos[topic] or "durability: 1" in qos[topic], topic
-    assert "transient_local" not in qos["/labels"]
+    qos = {c.topic: yaml.safe_load(c.metadata["offered_qos_profiles"]) or [] for c in channels}
+    latched = {"/tf_static", "/costmap", "/ground_truth/costmap", "/label_info"}
+    assert {topic for topic, profiles in qos.items() if profiles} == latched
+    for topic in latched:
+        (profile,) = qos[topic]
+        # rosbag2 of Humble and Iron reads numbers only.
+        policies = ("history", "depth", "reliability", "durability", "liveliness")
+        assert [profile[key] for key in policies] == [1, 1, 1, 1, 1], topic
     with AnyReader([annotated]) as reader:
         counts = {c.topic: c.msgcount for c in reader.connections}
     assert counts["/labels"] == FRAMES - 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
@@ -79,6 +80,17 @@ def test_late_subscribers_get_the_static_topics(bag):
         durable = {c.topic: c.ext.offered_qos_profiles[0].durability.name for c in reader.connections}
     assert durable["/tf_static"] == durable["/ground_truth/costmap"] == "TRANSIENT_LOCAL"
     assert durable["/camera/image"] == "VOLATILE"
+
+
+def test_rosbag2_of_humble_can_read_its_metadata(bag):
+    """There the offered QoS is a string, and its policies are numbers."""
+    metadata = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    for topic in metadata["topics_with_message_count"]:
+        offered = topic["topic_metadata"]["offered_qos_profiles"]
+        assert isinstance(offered, str)
+        (profile,) = yaml.safe_load(offered)
+        for policy in ("history", "reliability", "durability", "liveliness"):
+            assert isinstance(profile[policy], int), policy
 
 
 def test_images_are_whole(messages, ontology):

@@ -68,7 +68,8 @@ class AnnotatedWriter:
         self._sequence = 0
         self._overlay_HWC: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
         self._work = folder / NAME.removesuffix(".mcap")
-        self._writer = Writer(self._work, version=9, storage_plugin=StoragePlugin.MCAP)
+        # Version 9 writes QoS policies as words, which rosbag2 of Humble and Iron cannot read; Jazzy reads both.
+        self._writer = Writer(self._work, version=8, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
 
