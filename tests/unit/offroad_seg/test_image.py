@@ -88,3 +88,10 @@ def test_other_images_are_refused(image):
 def test_empty_image_is_refused():
     with pytest.raises(ImageError, match="0×0"):
         Letterbox(8, 9).apply(np.zeros((0, 0, 3), np.uint8))
+
+
+def test_a_single_pixel_fills_the_picture():
+    """OpenCV 4.5 takes none as its input."""
+    found = Letterbox(20, 36).apply(np.array([[[10, 20, 30]]], np.uint8))
+    assert (found[:, 8:28] == (10, 20, 30)).all()
+    assert (found[:, :8] == PAD_VALUE).all()

@@ -96,7 +96,9 @@ class Letterbox:
         if out is None:
             out = np.empty((self.height, self.width, 3), np.uint8)
         inside = self._paint_padding(out, place, self.pad_value)
-        if image_HWC.shape == inside.shape:
+        if (
+            image_HWC.shape == inside.shape or image_HWC.size == 3
+        ):  # OpenCV 4.5 takes no single pixel as its input
             inside[:] = image_HWC
         elif resize_rgb(image_HWC, inside):
             pass
