@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Replay: its overhead over the engine alone, what reading ahead gives, and memory against the bag's length.
 
-    python benchmarks/replay.py [--model resnet50_fpn] [--frames 40] [--pairs 8] [--lengths 100 1000 10000] [--out FILE]
+    python benchmarks/replay.py [--model resnet50_fpn] [--frames 20] [--runs 16] [--lengths 100 1000 10000] [--out FILE]
 
 The bag is a camera that pans over a rendered desert, 960×540 JPEG with truth, calibration and poses. ``engine`` is the
 engine alone on pixels that are letterboxed already; ``pipeline`` adds letterbox, projection and fusion, as the node has
 them; ``replay`` is everything: reading, decoding, scoring, annotated.mcap and report; ``replay_not_ahead`` reads and
 decodes each frame only when it is asked for. Weights are random: the time does not depend on them.
 
-The speed of a shared machine's cores changes twofold within minutes. So each way is measured in pairs with the engine
-alone, a few seconds each, directly one after the other, and the other way round every other time; only the two of a
-pair are compared. Told are all pairs, their median, the best and the worst; one more pair before them is warm-up.
+The speed of a shared machine's cores changes twofold within minutes. So the engine alone runs before and after every
+run of another way, a few seconds each, and each run is compared with the mean of its two neighbours. Told are all runs,
+the median of what they cost, the best and the worst; one more run before them is warm-up.
 
 For memory each bag of tiny frames is replayed by a process of its own, with a small network.
 """
@@ -121,13 +121,13 @@ def frames_of(bag: Path) -> list[BagFrame]:
         return [item for item in source.frames() if isinstance(item, BagFrame)]
 
 
-def measure_speed(model: str, frames: int, pairs: int, folder: Path) -> dict[str, Any]:
-    """Each way to run, in pairs with the engine alone.
+def measure_speed(model: str, frames: int, runs: int, folder: Path) -> dict[str, Any]:
+    """Each way to run, in turn with the engine alone.
 
     Args:
         model: A recipe.
-        frames: Of the bag, which each half of a pair runs through.
-        pairs: Of the engine and a replay; the other ways get a third of them, as only their rough size is asked for.
+        frames: Of the bag, which each run goes through.
+        runs: Of a replay; the other ways get a third of them, as only their rough size is asked for.
         folder: For bag, bundle and results.
     """
     bag, bundle = folder / "bag", write_network(folder / "bundle", model)
@@ -166,14 +166,14 @@ def measure_speed(model: str, frames: int, pairs: int, folder: Path) -> dict[str
         with patch.object(runner, "Prefetch", _NotAhead):
             return replay()
 
-    third = max(1, pairs // 3)
+    third = max(1, runs // 3)
     found = {}
-    for way, count in ((replay, pairs), (pipeline, third), (replay_not_ahead, third)):
+    for way, count in ((replay, runs), (pipeline, third), (replay_not_ahead, third)):
         found[way.__name__] = _in_turn(engine, way, frames, count)
     pipelines["camera"].close()
-    every = [pair for told in found.values() for pair in told]
-    ms = {"engine": median(pair["engine_ms"] for pair in every)}
-    ms |= {name: median(pair["ms"] for pair in told) for name, told in found.items()}
+    every = [run["engine_ms"] for told in found.values() for run in told]
+    ms = {"engine": median(beside for both in every for beside in both)}
+    ms |= {name: median(run["ms"] for run in told) for name, told in found.items()}
     return {
         "model": model,
         "frames": frames,
@@ -181,29 +181,29 @@ def measure_speed(model: str, frames: int, pairs: int, folder: Path) -> dict[str
         "ms_a_frame": ms,
         "frames_per_second": {name: 1e3 / value for name, value in ms.items()},
         "overhead_over_engine": {name: _spread(told) for name, told in found.items()},
-        "pairs": found,
+        "runs": found,
     }
 
 
 def _in_turn(
-    engine: Callable[[], float], way: Callable[[], float], frames: int, pairs: int
+    engine: Callable[[], float], way: Callable[[], float], frames: int, runs: int
 ) -> list[dict[str, Any]]:
-    """Milliseconds a frame of the engine and of a way, directly one after the other, so many times."""
-    found = []
-    for number in range(pairs + 1):
-        order = (engine, way) if number % 2 else (way, engine)
-        ms = {run: 1e3 * run() / frames for run in order}
-        pair = {"first": order[0].__name__, "engine_ms": ms[engine], "ms": ms[way]}
-        pair["overhead"] = ms[way] / ms[engine] - 1.0
-        told = f"{way.__name__:18}{ms[way]:7.1f} ms, engine {ms[engine]:7.1f} ms: {100 * pair['overhead']:+6.1f} %"
+    """Milliseconds a frame of a way, and of the engine directly before and after it, so many times."""
+    found: list[dict[str, Any]] = []
+    before = 1e3 * engine() / frames
+    for number in range(runs + 1):
+        ms, after = 1e3 * way() / frames, 1e3 * engine() / frames
+        run = {"engine_ms": [before, after], "ms": ms, "overhead": 2.0 * ms / (before + after) - 1.0}
+        told = f"{way.__name__:18}{ms:7.1f} ms, engine {before:7.1f} and {after:7.1f} ms: {run['overhead']:+7.1%}"
         print(told if number else f"{told} (warm-up, does not count)", flush=True)
         if number:
-            found.append(pair)
+            found.append(run)
+        before = after
     return found
 
 
-def _spread(pairs: list[dict[str, Any]]) -> dict[str, float]:
-    overheads = [pair["overhead"] for pair in pairs]
+def _spread(runs: list[dict[str, Any]]) -> dict[str, float]:
+    overheads = [run["overhead"] for run in runs]
     return {"median": median(overheads), "best": min(overheads), "worst": max(overheads)}
 
 
@@ -260,8 +260,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="resnet50_fpn")
-    parser.add_argument("--frames", type=int, default=40, help="of the bag for speed; 0 leaves it out")
-    parser.add_argument("--pairs", type=int, default=8, help="of the engine and a replay in turn")
+    parser.add_argument("--frames", type=int, default=20, help="of the bag for speed; 0 leaves it out")
+    parser.add_argument("--runs", type=int, default=16, help="of a replay, in turn with the engine")
     parser.add_argument(
         "--lengths", type=int, nargs="*", default=[100, 1000, 10_000], help="of the bags for memory"
     )
@@ -277,14 +277,14 @@ def main() -> None:
         folder = Path(temporary)
         if arguments.frames:
             speed = result["speed"] = measure_speed(
-                arguments.model, arguments.frames, max(1, arguments.pairs), folder
+                arguments.model, arguments.frames, max(1, arguments.runs), folder
             )
             for name, value in speed["ms_a_frame"].items():
                 print(f"{name:18}{value:9.1f} ms a frame {speed['frames_per_second'][name]:8.1f} frames/s")
             for name, over in speed["overhead_over_engine"].items():
                 print(
                     f"{name} takes {100 * over['median']:.1f} % more than the engine alone"
-                    f" (median of {len(speed['pairs'][name])} pairs;"
+                    f" (median of {len(speed['runs'][name])} runs;"
                     f" best {100 * over['best']:.1f} %, worst {100 * over['worst']:.1f} %)"
                 )
         result["memory"] = measure_memory(arguments.lengths, folder)

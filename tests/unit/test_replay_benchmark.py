@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How ``benchmarks/replay.py`` compares: always two runs beside each other, the other way round every other time."""
+"""How ``benchmarks/replay.py`` compares: each run with those of the engine directly before and after it."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def script() -> Any:
     return module
 
 
-def test_only_the_two_of_a_pair_are_compared(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    # Cores that are twice as slow from the second pair on: the overhead of each pair is the same all the same.
-    seconds, order = [9.0, 9.0, 1.0, 1.1, 2.2, 2.0, 2.0, 2.2], []
+def test_a_run_is_compared_with_its_two_neighbours(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    # Cores that slow down steadily: by each run's neighbours the overhead is the same all the same.
+    speeds, order = iter([1.0, 9.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]), []
 
     def engine() -> float:
         order.append("engine")
-        return seconds[len(order) - 1]
+        return next(speeds)
 
     def replay() -> float:
         order.append("replay")
-        return seconds[len(order) - 1]
+        return 1.1 * next(speeds)
 
-    pairs = script._in_turn(engine, replay, 10, 3)
-    assert order == ["replay", "engine", "engine", "replay", "replay", "engine", "engine", "replay"]
-    assert [pair["first"] for pair in pairs] == ["engine", "replay", "engine"]
-    assert [pair["overhead"] for pair in pairs] == pytest.approx([0.1, 0.1, 0.1])
-    assert [pair["engine_ms"] for pair in pairs] == pytest.approx([100.0, 200.0, 200.0])
+    runs = script._in_turn(engine, replay, 10, 3)
+    assert order == ["engine", "replay"] * 4 + ["engine"]
+    assert [run["ms"] for run in runs] == pytest.approx([165.0, 275.0, 385.0])
+    assert [run["engine_ms"] for run in runs] == [[100.0, 200.0], [200.0, 300.0], [300.0, 400.0]]
+    assert [run["overhead"] for run in runs] == pytest.approx([0.1, 0.1, 0.1])
     assert "does not count" in capsys.readouterr().out.splitlines()[0]
 
 
-def test_the_worst_pair_is_kept(script: Any) -> None:
+def test_the_worst_run_is_kept(script: Any) -> None:
     found = script._spread([{"overhead": 0.08}, {"overhead": 0.05}, {"overhead": 0.23}])
     assert found == {"median": 0.08, "best": 0.05, "worst": 0.23}
