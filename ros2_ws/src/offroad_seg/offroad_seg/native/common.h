@@ -15,9 +15,16 @@
 #include <emmintrin.h>
 #endif
 
-/* One library for every processor of a kind: the loader picks the version that this one can run. */
+/* One library for every processor of a kind: the loader picks the version that this one can run. A level of x86-64 asks
+ * for what a processor can do, which a compiler before GCC 12 has no word for; the name of a processor asks for its maker
+ * too, and would leave the others with AVX2. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define KERNEL __attribute__((target_clones("arch=skylake-avx512", "avx2", "default"), visibility("default")))
+#if __GNUC__ >= 12
+#define WIDEST "arch=x86-64-v4"
+#else
+#define WIDEST "arch=skylake-avx512"
+#endif
+#define KERNEL __attribute__((target_clones(WIDEST, "avx2", "default"), visibility("default")))
 #else
 #define KERNEL __attribute__((visibility("default")))
 #endif
