@@ -119,7 +119,9 @@ def test_an_8k_image_is_labelled_like_any_other(second, planner, image):
     height, width = 4320, 7680
     camera = scene.CAMERA.scaled(height, width)
     message = Image(height=height, width=width, encoding="mono8", step=width)
-    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_NEAREST)
+    grey = cv2.resize(
+        cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_NEAREST
+    )
     message.data = array.array("B", grey.tobytes())
     planner.clear()
 
