@@ -113,6 +113,7 @@ def actions(context: LaunchContext) -> list[Action]:
                 executable="rviz2",
                 namespace=given["namespace"],
                 arguments=["-d", given["rviz_config"]],
+                remappings=[("odom", given["odom"])],
                 parameters=[{"use_sim_time": parameters(given).get("use_sim_time", False)}],
             )
         )

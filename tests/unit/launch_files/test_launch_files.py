@@ -126,11 +126,12 @@ def test_respawn_waits(perception):
 
 
 def test_rviz_shows_our_file_in_the_nodes_namespace(perception, repo_root):
-    actions = stand_in.run(perception, rviz="true", namespace="rover", use_sim_time="true")
-    rviz = stand_in.only(actions, "Node").given
+    given = {"rviz": "true", "namespace": "rover", "use_sim_time": "true", "odom": "/odometry/filtered"}
+    rviz = stand_in.only(stand_in.run(perception, **given), "Node").given
     assert rviz["arguments"] == ["-d", str(repo_root / "config/rviz/offroad_seg.rviz")]
     assert rviz["namespace"] == "rover"
     assert rviz["parameters"] == [{"use_sim_time": True}]
+    assert rviz["remappings"] == [("odom", "/odometry/filtered")]
     assert not [a for a in stand_in.run(perception) if a.kind == "Node"]
 
 
