@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from replay import SIZE, write_bag, write_network
+from replay_drive import SIZE, write_bag, write_network
 
 from offroad_seg.replay.summary import TIME_KEYS
 from offroad_seg.resources import write_text

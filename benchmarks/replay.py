@@ -6,7 +6,8 @@
 The bag is a camera that pans over a rendered desert, 960×540 JPEG with truth, calibration and poses. ``engine`` is the
 engine alone on pixels that are letterboxed already; ``pipeline`` adds letterbox, projection and fusion, as the node has
 them; ``replay`` is everything: reading, decoding, scoring, annotated.mcap and report; ``replay_not_ahead`` reads and
-decodes each frame only when it is asked for. Weights are random: the time does not depend on them.
+decodes each frame only when it is asked for. The network's labels, confidence and OOD score look like the desert
+(``replay_drive.py``), as what is done with them takes longer where there is more to see.
 
 The speed of a shared machine's cores changes twofold within minutes. So the engine alone runs before and after every
 run of another way, a few seconds each, and each run is compared with the mean of its two neighbours. Told are all runs,
@@ -34,84 +35,20 @@ from unittest.mock import patch
 
 import cv2
 import numpy as np
-from rosbags.rosbag2 import StoragePlugin, Writer
+from replay_drive import NETWORK, SIZE, write_bag, write_network
 
-from offroad_seg.bundle import Bundle, write_bundle
 from offroad_seg.cli.main import main as offroad_seg
-from offroad_seg.image import Letterbox, Normalization
-from offroad_seg.manifest import PORTABLE, Manifest
-from offroad_seg.ontology import load_ontology
 from offroad_seg.pipeline import build_pipelines
 from offroad_seg.replay import runner
-from offroad_seg.replay.annotated_messages import Messages, message_store
 from offroad_seg.replay.bag import open_bag
 from offroad_seg.replay.frames import BagFrame, FrameSource
 from offroad_seg.replay.offline import perceive
 from offroad_seg.replay.topic_search import choose_topics
-from offroad_seg.transforms import Transform
-from offroad_seg_train.synthetic.bag import drive_seed
-from offroad_seg_train.synthetic.dataset import cached_world
-from offroad_seg_train.synthetic.drive import Drive, base_T_optical
-from offroad_seg_train.synthetic.render import default_camera, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-START_NS, STEP_NS = 1_700_000_000_000_000_000, 100_000_000
 TINY = (96, 64)
-SIZE = (960, 540)
-NETWORK = (266, 476)
-
-
-def write_bag(path: Path, frames: int, size: tuple[int, int]) -> None:
-    """A camera that pans over one picture of the desert, with truth and a vehicle that drives straight on."""
-    width, height = size
-    world = cached_world(drive_seed(0))
-    pose = Drive(world.terrain, start=20.0).poses(np.array([0.0]))[0]
-    picture = render(world, default_camera(width + width // 4, height), pose @ base_T_optical(), (0,))
-    camera = default_camera(width, height)
-    store = message_store()
-    make, connections = Messages(store), {}
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-
-        def write(topic: str, at_ns: int, message: Any) -> None:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, message.__msgtype__, typestore=store)
-            writer.write(connections[topic], at_ns, store.serialize_cdr(message, message.__msgtype__))
-
-        write("/tf_static", START_NS, make.transforms(START_NS, [("base_link", "camera", base_T_optical())]))
-        for index in range(frames):
-            at, left = START_NS + index * STEP_NS, 3 * index % (width // 4)
-            header = make.header(at, "camera")
-            view = np.ascontiguousarray(picture.image_HWC[:, left : left + width])
-            base = Transform.from_rpy(0.0, 0.0, 0.0, (0.05 * index, 0.0, 0.0))
-            write("/tf", at, make.transforms(at, [("odom", "base_link", base)]))
-            write("/camera/camera_info", at, make.camera_info(camera, header))
-            write("/camera/image/compressed", at, make.jpeg(view, header))
-            truth = np.ascontiguousarray(picture.labels_HW[:, left : left + width])
-            write("/camera/labels_truth", at, make.mono8(truth, header))
-
-
-def write_network(path: Path, model: str, size: tuple[int, int] = NETWORK) -> Bundle:
-    """A bundle of a recipe's network with random weights."""
-    import torch
-
-    from offroad_seg_train.export.graph import DeployedModel, export_program, onnx_bytes
-    from offroad_seg_train.models import NormalizedModel, build_model
-    from offroad_seg_train.training.recipe import load_recipe
-
-    torch.manual_seed(0)
-    ontology, normalization = load_ontology("duality_desert"), Normalization()
-    config = load_recipe(model, ["model.backbone_weights=none"]).model
-    network = NormalizedModel(build_model(config, ontology.n_classes), normalization).eval()
-    graph = onnx_bytes(export_program(DeployedModel(network.requires_grad_(False)), *size))
-    box = Letterbox(*size)
-    manifest = Manifest(
-        name=model, ontology=ontology.to_dict(), input_height=size[0], input_width=size[1],
-        mean=normalization.mean, std=normalization.std, pad_value=box.pad_value, precision="fp32",
-        backend=PORTABLE, backends=("onnxruntime",),
-    )  # fmt: skip
-    return write_bundle(path, manifest, {"model.onnx": graph})
 
 
 def frames_of(bag: Path) -> list[BagFrame]:
