@@ -55,20 +55,35 @@ KERNEL void count_values(const uint8_t *restrict values, const uint8_t *mask, in
         counts[k] += counts[k + 256];
 }
 
-/* Labelled pixels of each confidence, and those of them that are right: 2 x 256 numbers each, taking turns as above. */
+/* Labelled pixels of each confidence, and those of them that are right: 256 numbers each, added to. A pixel adds to one
+ * number, of those without truth, the wrong ones, or the right ones. */
 KERNEL void count_confidence(const uint8_t *restrict confidence, const uint8_t *restrict truth,
                              const uint8_t *restrict predicted, int64_t count, int64_t *restrict known,
                              int64_t *restrict right)
 {
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t at = confidence[i] + ((i & 1) << 8);
-        const int64_t labelled = truth[i] != UNLABELLED;
-        known[at] += labelled;
-        right[at] += labelled & (truth[i] == predicted[i]);
+    enum { KINDS = 3, TABLE = 256, TURNS = 2 };
+    int64_t tables[TURNS * KINDS * TABLE] = {0};
+    for (int64_t i = 0; i < count;) {
+        if (i + EIGHT <= count && alike(confidence + i) && alike(truth + i) && alike(predicted + i)) {
+            const int64_t labelled = truth[i] != UNLABELLED;
+            const int64_t kind = labelled + (labelled & (truth[i] == predicted[i]));
+            tables[kind * TABLE + confidence[i]] += EIGHT;
+            i += EIGHT;
+            continue;
+        }
+        const int64_t end = i + EIGHT < count ? i + EIGHT : count;
+        for (; i < end; i++) {
+            const int64_t labelled = truth[i] != UNLABELLED;
+            const int64_t kind = labelled + (labelled & (truth[i] == predicted[i]));
+            tables[((i & (TURNS - 1)) * KINDS + kind) * TABLE + confidence[i]]++;
+        }
     }
-    for (int64_t k = 0; k < 256; k++) {
-        known[k] += known[k + 256];
-        right[k] += right[k + 256];
+    for (int64_t turn = 0; turn < TURNS; turn++) {
+        const int64_t *wrong = tables + (turn * KINDS + 1) * TABLE, *good = wrong + TABLE;
+        for (int64_t k = 0; k < TABLE; k++) {
+            known[k] += wrong[k] + good[k];
+            right[k] += good[k];
+        }
     }
 }
 

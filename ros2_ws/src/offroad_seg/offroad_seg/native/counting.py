@@ -82,12 +82,12 @@ def count_confidence(confidence: NDArray[Any], predicted: NDArray[Any], truth: N
     kernel = function("count_confidence", "pppipp")
     if kernel is None or not _bytes(confidence, predicted, truth):
         return None
-    counts_22K = np.zeros((2, 2, 256), np.int64)
+    counts_2K: I64 = np.zeros((2, 256), np.int64)
     kernel(
         pointer(confidence, np.uint8), pointer(truth, np.uint8), pointer(predicted, np.uint8), truth.size,
-        pointer(counts_22K[0], np.int64), pointer(counts_22K[1], np.int64),
+        pointer(counts_2K[0], np.int64), pointer(counts_2K[1], np.int64),
     )  # fmt: skip
-    return counts_22K[:, 0]
+    return counts_2K
 
 
 def count_zones(truth_HW: U8, predicted_HW: U8, distance: int) -> I64 | None:

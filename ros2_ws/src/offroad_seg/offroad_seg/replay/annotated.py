@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["AnnotatedWriter", "encode_jpeg"]
 
 NAME = "annotated.mcap"
+ZSTD_LEVEL = -1
 
 
 class AnnotatedWriter:
@@ -50,6 +51,7 @@ class AnnotatedWriter:
 
     def __init__(self, folder: Path, source: FrameSource, ontology: Ontology) -> None:
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+        from zstandard import ZstdCompressor
 
         self._folder, self._bag, self._ontology = folder, source.bag, ontology
         names = source.topics.names
@@ -72,6 +74,8 @@ class AnnotatedWriter:
         self._writer = Writer(self._work, version=8, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
+        # rosbags has no word for the level. It is a tenth larger than with its own, in half the time.
+        self._writer.storage.compressor = ZstdCompressor(level=ZSTD_LEVEL).compress
 
     def copy(self, messages: tuple[BagMessage, ...] | list[BagMessage]) -> None:
         """Messages of the bag as they are."""
