@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import yaml
 from mcap.reader import make_reader
+from mcap.records import Chunk
+from mcap.stream_reader import StreamReader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
+from zstandard import ZstdCompressor, ZstdDecompressor
 
 from offroad_seg.cli.main import main
 from offroad_seg.ontology import load_ontology
+from offroad_seg.replay.annotated import ZSTD_LEVEL
 from tests.helpers.bags import MOUNT, camera, write_bag
 from tests.helpers.bundles import make_color_bundle
 from tests.helpers.camera_bags import write_camera_file
@@ -173,3 +177,18 @@ def test_a_bag_without_transforms_or_calibration_gets_them(place, ontology):
     assert [p.transforms[0].child_frame_id for p in poses] == ["base_link"] * 3
     assert poses[2].transforms[0].transform.translation.x == pytest.approx(0.4)
     assert len(found["/costmap"][1]) == 3
+
+
+def test_chunks_are_compressed_at_the_quick_level(annotated):
+    """rosbags takes the level from an attribute of its writer: this fails where that one is gone."""
+    chunks = []
+    with annotated.open("rb") as stream:
+        for record in StreamReader(stream, emit_chunks=True).records:
+            if isinstance(record, Chunk):
+                chunks.append(record)
+    assert chunks
+    for chunk in chunks:
+        assert chunk.compression == "zstd"
+        plain = ZstdDecompressor().decompress(chunk.data, max_output_size=chunk.uncompressed_size)
+        assert chunk.data == ZstdCompressor(level=ZSTD_LEVEL).compress(plain)
+        assert chunk.data != ZstdCompressor().compress(plain)
