@@ -39,7 +39,7 @@ from offroad_seg.ros.costmap_messages import CostmapWriter
 from offroad_seg.ros.messages import ImageWriter, header_message
 from offroad_seg.segmenter import NetworkSegmentation, Segmenter
 from offroad_seg.sensor_messages import check_image, image_to_rgb, stamp_ns
-from offroad_seg.transforms import Transform
+from offroad_seg.transforms import Transform, TransformBuffer
 from offroad_seg.types import Frame
 from offroad_seg_train.synthetic.bag import drive_seed
 from offroad_seg_train.synthetic.dataset import cached_world
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from offroad_seg.ontology import Ontology
 
 RANGE_M = 10.0
+ODOMETRY_NS = 3_300_000
 TARGET_MS, TARGET_RATIO = 3.0, 20.0
 STAGES = ("receive", "letterbox", "restore", "project", "fuse", "overlay", "points", "messages")
 
@@ -75,8 +76,8 @@ class OurNode:
         self._costmaps = CostmapWriter(RawCostmap)
         self.timings_ms: dict[str, float] = {}
 
-    def process(self, message: Image, base_T_camera: Transform, odom_T_base: Transform) -> list[Any]:
-        """All output messages of one frame."""
+    def process(self, message: Image, transforms: TransformBuffer) -> list[Any]:
+        """All output messages of one frame; where the vehicle is, is looked up at the image's stamp."""
         clock = [time.perf_counter()]
 
         def lap() -> None:
@@ -86,6 +87,8 @@ class OurNode:
         image = image_to_rgb(message)
         camera = self._calibration.model(*image.shape[:2])
         frame = Frame(image, stamp_ns(message.header), message.header.frame_id, camera)
+        base_T_camera = transforms.lookup("base_link", "camera", frame.stamp_ns)
+        odom_T_base = transforms.lookup("odom", "base_link", frame.stamp_ns)
         lap()
         perception = self._pipeline.process(frame, base_T_camera, odom_T_base)
         segmentation, costmap = perception.segmentation, perception.costmap
@@ -120,6 +123,10 @@ class OurNode:
         return messages
 
 
+def _stamp_ns(k: int) -> int:
+    return 1_000_000_000 + 33_000_000 * k
+
+
 class Scene:
     """One picture of the desert, and a pose for each frame."""
 
@@ -132,13 +139,24 @@ class Scene:
 
     def message(self, k: int) -> Image:
         """Frame k as a driver publishes it."""
-        header = header_message(1_000_000_000 + 33_000_000 * k, "camera")
+        header = header_message(_stamp_ns(k), "camera")
         height, width = self.camera.height, self.camera.width
         return Image(
             header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=self._data
         )
 
-    def pose(self, k: int) -> Transform:
+    def transforms(self) -> TransformBuffer:
+        """With the camera's mount."""
+        found = TransformBuffer()
+        found.set_static("base_link", "camera", base_T_optical())
+        return found
+
+    def move(self, transforms: TransformBuffer, k: int) -> None:
+        """Odometry before and after frame k, as it comes in between frames."""
+        for sign in (-1, 1):
+            transforms.set("odom", "base_link", _stamp_ns(k) + sign * ODOMETRY_NS, self.pose(k + 0.1 * sign))
+
+    def pose(self, k: float) -> Transform:
         """Of the vehicle, in odom."""
         lean = (0.02 * np.sin(k), 0.02 * np.cos(1.3 * k), 0.0)
         return self._pose @ Transform.from_rpy(*lean, (0.07 * k, 0.02 * k, 0.0))
@@ -172,14 +190,18 @@ def measure(scene: Scene, frames: int, *, naive_every: int = 10) -> dict[str, di
     """Node → stage → p50 and p95, ms; ``total_cpu`` is the thread's processor time."""
     ours, naive = nodes(scene)
     rows: dict[str, list[dict[str, float]]] = {"ours": [], "naive": []}
-    warm = 20
+    warm, transforms, mount = 20, scene.transforms(), base_T_optical()
     for k in range(frames + warm):
         for name, node in (("ours", ours), ("naive", naive)):
             if name == "naive" and k % naive_every:
                 continue
             message, pose = scene.message(k), scene.pose(k)
+            scene.move(transforms, k)
             started, cpu = time.perf_counter(), time.thread_time()
-            node.process(message, base_T_optical(), pose)
+            if isinstance(node, OurNode):
+                node.process(message, transforms)
+            else:
+                node.process(message, mount, pose)
             total = {"total_cpu": 1e3 * (time.thread_time() - cpu)}
             total["total"] = 1e3 * (time.perf_counter() - started)
             if k >= warm:
