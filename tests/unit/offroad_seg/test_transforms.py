@@ -82,6 +82,15 @@ def test_between_two_it_turns_as_scipys_slerp(first, turn, angle, share):
     )
 
 
+@pytest.mark.parametrize("up", [-1.0, 1.0])
+@pytest.mark.parametrize(("roll", "yaw"), [(0.0, 0.0), (0.3, 0.0), (0.3, -2.0), (-3.0, 1.0)])
+def test_straight_up_or_down_the_angles_still_make_the_same_turn(up, roll, yaw):
+    made = Transform.from_rpy(roll, up * 0.5 * math.pi, yaw)
+    angles = made.roll_pitch_yaw()
+    assert angles[2] == 0.0
+    np.testing.assert_allclose(Transform.from_rpy(*angles).rotation_33, made.rotation_33, atol=1e-12)
+
+
 def test_angles_are_those_of_rep_103():
     # Positive pitch turns the nose down: x forward moves towards −z.
     nose = Transform.from_rpy(0, math.radians(30), 0).apply(np.array([[1.0, 0, 0]]))[0]

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from offroad_seg.errors import TransformError
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 # camera_link (x forward, y left, z up) → optical frame (z forward, x right, y down), REP-103.
 OPTICAL_QUATERNION_XYZW = (-0.5, 0.5, -0.5, 0.5)
+_STRAIGHT_UP = 1e-7
+"""Cosine of the pitch below which roll and yaw are one turn."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,13 @@ class Transform:
         return np.array(_quaternion(self.rotation_33))
 
     def roll_pitch_yaw(self) -> tuple[float, float, float]:
-        """Fixed-axis angles in radians."""
-        roll, pitch, yaw = Rotation.from_matrix(self.rotation_33).as_euler("xyz")
-        return float(roll), float(pitch), float(yaw)
+        """Fixed-axis angles in radians; straight up or down, where only their sum or difference is known, no yaw."""
+        (a, _, _), (d, e, f), (g, h, i) = self.rotation_33.tolist()
+        level = math.hypot(a, d)
+        pitch = math.atan2(-g, level)
+        if level < _STRAIGHT_UP:
+            return math.atan2(-f, e), pitch, 0.0
+        return math.atan2(h, i), pitch, math.atan2(d, a)
 
     def __matmul__(self, other: Transform) -> Transform:
         return Transform(
