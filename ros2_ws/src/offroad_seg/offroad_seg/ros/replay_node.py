@@ -26,10 +26,11 @@ NAMESPACE = "replay"
 _READY_S = 180.0
 _END_S = 15.0
 _READY, _FAILED = "configured:", "configure failed:"
-# What follows runs in place of this, and gets SIGINT when the replay ends, be it by kill -9: nobody else would end it.
+# What follows runs in place of this, and gets SIGTERM when the replay ends, be it by kill -9: nobody else would end it.
+# SIGINT would be an exception while modules are imported, which some of them swallow.
 # PR_SET_PDEATHSIG is 1 (linux/prctl.h), outlasts exec, and comes too late for a parent that has ended already.
 WITH_PARENT = (
-    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, int(signal.SIGINT)); "
+    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, int(signal.SIGTERM)); "
     "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
 )
 """Python code: runs the command behind the process id of its parent, with which it ends."""
