@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from offroad_seg.native.library import function, pointer
+from offroad_seg.native.spread import WORD_BLOCK
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 NODE_STEP = 8
 """Pixels between nodes of a table of rays, along rows and columns; as in ``rays.h``."""
-_SPARE, _ALIGNED, _ROWS = 4, 16, 7
+_ALIGNED, _ROWS = 16, 4
 _ONE_EACH, _TABLED, _NODES = range(3)
 
 
@@ -49,7 +50,7 @@ def ground_cloud(
         scratch: Kept memory.
         points_HW: ``mapping.cloud.POINT``: where they go.
     """
-    kernel = function("ground_cloud", "pppiiippppppiipiipppipii")
+    kernel = function("ground_cloud", "pppiiippppppppiipiipppipii")
     to = pointer(points_HW, points_HW.dtype, spread.target)
     if kernel is None or to % _ALIGNED or not all(array.flags.c_contiguous for array in said):
         return False
@@ -68,6 +69,7 @@ def ground_cloud(
         spread.tables.rows,
         spread.tables.columns,
         spread.tables.first,
+        *spread.tables.word_blocks,
         pointer(x, np.float32),
         pointer(y, np.float32),
         pointer(rays.limits, np.float32, (2 + 2 * (len(y) - (kind == _NODES)),)),
@@ -76,8 +78,8 @@ def ground_cloud(
         pointer(plane_8, np.float32, (8,)),
         *aside,
         pointer(scratch.get("mask", (h, w), np.uint8), np.uint8),
-        pointer(scratch.get("words", (w + width + _SPARE,), np.uint32), np.uint32),
-        pointer(scratch.get("numbers", (_ROWS, pitch)), np.float32),
+        pointer(scratch.get("words", (w + width + WORD_BLOCK,), np.uint32), np.uint32),
+        pointer(scratch.get("rows", (_ROWS, pitch)), np.float32),
         pitch,
         to,
         height,

@@ -15,6 +15,16 @@
 #include <emmintrin.h>
 #endif
 
+/* Written for AVX2 by hand where the compiler does not find it. Such a function is no part of a kernel: it is called where
+ * has_avx2() says that this processor can. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define AVX2 __attribute__((target("avx2")))
+#define has_avx2() (__builtin_cpu_supports("avx2") != 0)
+#else
+#define has_avx2() 0
+#endif
+
 /* One library for every processor of a kind: the loader picks the version that this one can run. A level of x86-64 asks
  * for what a processor can do, which a compiler before GCC 12 has no word for; the name of a processor asks for its maker
  * too, and would leave the others with AVX2. */

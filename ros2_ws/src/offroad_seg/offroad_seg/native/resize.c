@@ -22,13 +22,40 @@ PART void mix_pixel(const uint8_t *from, const int16_t *weight_2, int16_t *to)
 }
 #endif
 
+#ifdef AVX2
+/* Two pixels at once, each in half of a register, up to column `fast`; returns how many are done. */
+AVX2 static int64_t mix_pairs(const uint8_t *restrict from, const int32_t *restrict left_W,
+                              const int16_t *restrict weight_W2, int64_t fast, int16_t *restrict row)
+{
+    /* A channel of a pixel beside the same of its neighbour, each as 16 bits; 0x80 is zero. */
+    const __m256i pairs = _mm256_setr_epi8(0, -128, 3, -128, 1, -128, 4, -128, 2, -128, 5, -128, -128, -128, -128, -128,
+                                           0, -128, 3, -128, 1, -128, 4, -128, 2, -128, 5, -128, -128, -128, -128, -128);
+    const __m256i first_or_second = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    int64_t x = 0;
+    for (; x + 2 <= fast; x += 2) {
+        const __m128i one = _mm_loadl_epi64((const __m128i *)(from + left_W[x]));
+        const __m128i two = _mm_loadl_epi64((const __m128i *)(from + left_W[x + 1]));
+        const __m256i both = _mm256_shuffle_epi8(_mm256_set_m128i(two, one), pairs);
+        const __m256i weights = _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(weight_W2 + 2 * x)));
+        const __m256i weight = _mm256_permutevar8x32_epi32(weights, first_or_second);
+        const __m256i sum = _mm256_srai_epi32(_mm256_madd_epi16(both, weight), SPENT);
+        const __m256i found = _mm256_packs_epi32(sum, sum);
+        _mm_storel_epi64((__m128i *)(row + CHANNELS * x), _mm256_castsi256_si128(found));
+        _mm_storel_epi64((__m128i *)(row + CHANNELS * (x + 1)), _mm256_extracti128_si256(found, 1));
+    }
+    return x;
+}
+#else
+#define mix_pairs(...) 0
+#endif
+
 /* One row: pixel x lies between those that begin at bytes left_W[x] and right_W[x] of the source, weights weight_W2[x].
  * Up to column `fast` a whole word can be read at the left one, and the right one is its neighbour. `row` has one number
  * more than the row. */
 PART void mix_row(const uint8_t *restrict from, const int32_t *restrict left_W, const int32_t *restrict right_W,
-                  const int16_t *restrict weight_W2, int64_t fast, int16_t *restrict row, int64_t width)
+                  const int16_t *restrict weight_W2, int64_t fast, int paired, int16_t *restrict row, int64_t width)
 {
-    int64_t x = 0;
+    int64_t x = paired ? mix_pairs(from, left_W, weight_W2, fast, row) : 0;
 #ifdef __SSE2__
     for (; x < fast; x++)
         mix_pixel(from + left_W[x], weight_W2 + 2 * x, row + CHANNELS * x);
@@ -54,6 +81,7 @@ KERNEL void resize_rgb(const uint8_t *restrict image, int64_t stride, const int3
     const int64_t count = CHANNELS * width;
     int16_t *first = rows, *second = rows + count + 1;
     int64_t in_first = -1, in_second = -1;
+    const int paired = has_avx2();
     for (int64_t y = 0; y < height; y++) {
         if (upper_H[y] == in_second) {
             int16_t *const other = first;
@@ -63,9 +91,9 @@ KERNEL void resize_rgb(const uint8_t *restrict image, int64_t stride, const int3
             in_first = upper_H[y];
         }
         if (upper_H[y] != in_first)
-            mix_row(image + upper_H[y] * stride, left_W, right_W, weight_W2, fast, first, width);
+            mix_row(image + upper_H[y] * stride, left_W, right_W, weight_W2, fast, paired, first, width);
         if (lower_H[y] != in_second)
-            mix_row(image + lower_H[y] * stride, left_W, right_W, weight_W2, fast, second, width);
+            mix_row(image + lower_H[y] * stride, left_W, right_W, weight_W2, fast, paired, second, width);
         in_first = upper_H[y];
         in_second = lower_H[y];
         const int16_t upper = weight_H2[2 * y], lower = weight_H2[2 * y + 1];

@@ -4,7 +4,23 @@
  */
 #include "common.h"
 
-enum { STEP = 8 };
+enum { STEP = 8, BLOCK = 16 };
+
+#ifdef AVX2
+/* One row, sixteen pixels at once: all come from the sixteen that begin at starts[b], each from the one that its control
+ * says. */
+AVX2 static void shuffle_row(const uint8_t *restrict from, const int32_t *restrict starts,
+                             const uint8_t *restrict controls, int64_t blocks, uint8_t *restrict row)
+{
+    for (int64_t b = 0; b < blocks; b++) {
+        const __m128i pixels = _mm_loadu_si128((const __m128i *)(from + starts[b]));
+        const __m128i control = _mm_loadu_si128((const __m128i *)(controls + BLOCK * b));
+        _mm_storeu_si128((__m128i *)(row + BLOCK * b), _mm_shuffle_epi8(pixels, control));
+    }
+}
+#else
+#define shuffle_row(...) ((void)0)
+#endif
 
 /* One row: each pixel of the source is written eightfold where it begins, and the next one writes over what is too
  * much. So `row` has STEP bytes more than the target. `wide`: some fill more than that. */
@@ -21,16 +37,20 @@ PART void stretch(const uint8_t *restrict from, const int32_t *restrict first_w,
 }
 
 /* Bytes: row y of the target shows the source's row rows_H[y], whose pixel c begins at column first_w[c]. Rows of the
- * source lie `stride` bytes apart. */
+ * source lie `stride` bytes apart. `starts` and `controls` of whole blocks say the same, or are null. Memory to work in:
+ * a row of the target in whole blocks. */
 KERNEL void spread_bytes(const uint8_t *restrict source, int64_t stride, int64_t w, const int32_t *restrict rows_H,
-                         const int32_t *restrict first_w, uint8_t *restrict row, uint8_t *restrict out, int64_t height,
-                         int64_t width)
+                         const int32_t *restrict first_w, const int32_t *restrict starts,
+                         const uint8_t *restrict controls, uint8_t *restrict row, uint8_t *restrict out,
+                         int64_t height, int64_t width)
 {
-    const int wide = widest(first_w, w) > STEP;
+    const int wide = widest(first_w, w) > STEP, shuffled = starts && has_avx2();
     for (int64_t y = 0; y < height; y++) {
         const uint8_t *from = source + rows_H[y] * stride;
         const int another = y == 0 || rows_H[y] != rows_H[y - 1];
-        if (another && wide)
+        if (another && shuffled)
+            shuffle_row(from, starts, controls, (width + BLOCK - 1) / BLOCK, row);
+        else if (another && wide)
             stretch(from, first_w, w, 1, row);
         else if (another)
             stretch(from, first_w, w, 0, row);

@@ -12,7 +12,9 @@ from offroad_seg.native.library import function, pointer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SPARE = 8
+_BLOCK = 16
+WORD_BLOCK = 8
+"""Pixels that kernels spread at once: as bytes sixteen, as words these."""
 
 
 class SpreadTables:
@@ -27,13 +29,14 @@ class SpreadTables:
         first_w: int32, for each column of the source the first of the target's that shows it or one behind it, and one
             more: the target's width.
         rows: Where ``rows_H`` lies in memory, as int32; valid as long as this object. Likewise columns and first.
+        byte_blocks: Where ``_blocks`` of bytes lie, 0 and 0 where there are none; word_blocks those of words.
     """
 
     def __init__(
         self, rows_H: NDArray[np.intp], columns_W: NDArray[np.intp], source: tuple[int, int]
     ) -> None:
         self.first_w = np.searchsorted(columns_W, np.arange(source[1] + 1)).astype(np.int32)
-        self._kept = (rows_H.astype(np.int32), columns_W.astype(np.int32))
+        self._kept = [rows_H.astype(np.int32), columns_W.astype(np.int32)]
         # Kernels trust these numbers.
         assert rows_H.min() >= 0
         assert rows_H.max() < source[0]
@@ -41,6 +44,38 @@ class SpreadTables:
         assert columns_W.max() < source[1]
         self.rows, self.columns = (pointer(array, np.int32) for array in self._kept)
         self.first = pointer(self.first_w, np.int32)
+        self.byte_blocks = self._keep_blocks(columns_W, source[1], _BLOCK)
+        self.word_blocks = self._keep_blocks(columns_W, source[1], WORD_BLOCK)
+
+    def _keep_blocks(self, columns_W: NDArray[np.intp], w: int, size: int) -> tuple[int, int]:
+        found = _blocks(columns_W, w, size)
+        if found is None:
+            return 0, 0
+        self._kept += found
+        return pointer(found[0], np.int32), pointer(found[1], np.uint8)
+
+
+def _blocks(
+    columns_W: NDArray[np.intp], w: int, size: int
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
+    """The target's columns by so many at once.
+
+    Args:
+        columns_W: For each column of the target the source's, which never goes back.
+        w: Columns of the source.
+        size: Of a block.
+
+    Returns:
+        For each block the first of the ``size`` columns of the source that it is taken from, all of them within it; and
+        for each column of whole blocks which of those it is. None where some block needs more, as in a smaller picture.
+    """
+    starts = np.minimum(columns_W[::size], w - size)
+    controls = columns_W - np.repeat(starts, size)[: len(columns_W)]
+    if w < size or controls.max() >= size:
+        return None
+    padded = np.zeros(len(starts) * size, np.uint8)
+    padded[: len(controls)] = controls
+    return starts.astype(np.int32), padded
 
 
 def spread_bytes(
@@ -57,20 +92,21 @@ def spread_bytes(
         out: C-contiguous.
         sizes: Of source and target.
     """
-    kernel = function("spread_bytes", "piippppii")
+    kernel = function("spread_bytes", "piippppppii")
     if kernel is None or source.dtype != np.uint8 or source.shape != sizes[0]:
         return False
     stride, step = source.strides
     if step != 1 or stride < source.shape[1]:
         return False
     height, width = sizes[1]
-    row = np.empty(width + _SPARE, np.uint8)
+    row = np.empty(width + _BLOCK, np.uint8)
     kernel(
         source.ctypes.data,
         stride,
         source.shape[1],
         tables.rows,
         tables.first,
+        *tables.byte_blocks,
         pointer(row, np.uint8),
         pointer(out, np.uint8, (height, width)),
         height,
