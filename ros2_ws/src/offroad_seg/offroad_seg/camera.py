@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -156,16 +156,7 @@ class CameraModel:
 
     def scaled(self, height: int, width: int) -> CameraModel:
         """The same camera with the image resized to (height, width)."""
-        sx, sy = width / self.width, height / self.height
-        return replace(
-            self,
-            width=width,
-            height=height,
-            fx=self.fx * sx,
-            fy=self.fy * sy,
-            cx=(self.cx + 0.5) * sx - 0.5,
-            cy=(self.cy + 0.5) * sy - 0.5,
-        )
+        return _scaled(self, height, width)
 
     @property
     def K_33(self) -> F64:
@@ -261,3 +252,18 @@ class CameraModel:
             distorted = radius * (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
         falling = np.flatnonzero(~(np.diff(distorted) > 0))
         return float(radius[falling[0]] if falling.size else radius[-1])
+
+
+@lru_cache(maxsize=64)
+def _scaled(camera: CameraModel, height: int, width: int) -> CameraModel:
+    """Kept: each frame asks for the same few."""
+    sx, sy = width / camera.width, height / camera.height
+    return replace(
+        camera,
+        width=width,
+        height=height,
+        fx=camera.fx * sx,
+        fy=camera.fy * sy,
+        cx=(camera.cx + 0.5) * sx - 0.5,
+        cy=(camera.cy + 0.5) * sy - 0.5,
+    )

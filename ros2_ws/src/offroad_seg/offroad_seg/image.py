@@ -8,6 +8,7 @@ trainer used.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -75,10 +76,7 @@ class Letterbox:
         """
         if height < 1 or width < 1:
             raise ImageError(f"the image is {width}×{height}", mend="send an image with pixels")
-        scale = min(self.height / height, self.width / width)
-        new_h = max(1, min(self.height, round(height * scale)))
-        new_w = max(1, min(self.width, round(width * scale)))
-        return LetterboxGeometry(new_h, new_w, (self.height - new_h) // 2, (self.width - new_w) // 2)
+        return _geometry((self.height, self.width), (height, width))
 
     def apply(self, image_HWC: U8, out: U8 | None = None) -> U8:
         """Image (h, w, 3) uint8 → (height, width, 3) uint8.
@@ -142,8 +140,20 @@ class Letterbox:
                 f"the buffer is {out.shape[:2]}, the network's input ({self.height}, {self.width})"
             )
         bottom, right = place.top + place.height, place.left + place.width
-        out[: place.top] = value
-        out[bottom:] = value
-        out[place.top : bottom, : place.left] = value
-        out[place.top : bottom, right:] = value
+        if place.height < self.height:
+            out[: place.top] = value
+            out[bottom:] = value
+        if place.width < self.width:
+            out[place.top : bottom, : place.left] = value
+            out[place.top : bottom, right:] = value
         return out[place.top : bottom, place.left : right]
+
+
+@lru_cache(maxsize=32)
+def _geometry(network: tuple[int, int], image: tuple[int, int]) -> LetterboxGeometry:
+    """Kept: each frame asks for the same one."""
+    (height, width), (rows, columns) = network, image
+    scale = min(height / rows, width / columns)
+    new_h = max(1, min(height, round(rows * scale)))
+    new_w = max(1, min(width, round(columns * scale)))
+    return LetterboxGeometry(new_h, new_w, (height - new_h) // 2, (width - new_w) // 2)

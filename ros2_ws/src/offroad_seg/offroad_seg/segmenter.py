@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -180,7 +181,7 @@ class Segmenter:
                 )
         mean_confidence = float(output.mean_confidence_B[0])
         # The graph takes this mean over all logits in fp32: it is NaN if any of them was not finite.
-        if not np.isfinite(mean_confidence):
+        if not math.isfinite(mean_confidence):
             raise EngineError(
                 "the network's logits are not finite",
                 where=f"engine {self.engine.name}",

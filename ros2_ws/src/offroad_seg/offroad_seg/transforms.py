@@ -3,9 +3,6 @@
 
 Names follow REP-105 and tf2: ``parent_T_child`` maps coordinates given in the child frame into the parent frame.
 One buffer serves the node (fed from /tf, odometry and mount parameters) and replay (fed from a bag).
-
-Quaternions and angles become matrices by the formulas of Diebel, "Representing Attitude" (2006), in plain numbers: the
-node does it for every message of /tf and odometry, and SciPy takes ten times as long for a single rotation.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offroad_seg.errors import TransformError
+from offroad_seg.rotations import angles_of, matrix_of, matrix_of_angles, quaternion_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
 # camera_link (x forward, y left, z up) → optical frame (z forward, x right, y down), REP-103.
 OPTICAL_QUATERNION_XYZW = (-0.5, 0.5, -0.5, 0.5)
-_STRAIGHT_UP = 1e-7
-"""Cosine of the pitch below which roll and yaw are one turn."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class Transform:
                 f"not a rigid transform: quaternion {[x, y, z, w]} (norm {norm:.4f}), translation {[tx, ty, tz]}",
                 mend="publish a unit quaternion and a finite translation",
             )
-        return cls(_matrix((x / norm, y / norm, z / norm, w / norm)), np.array((tx, ty, tz)))
+        return cls(matrix_of((x / norm, y / norm, z / norm, w / norm)), np.array((tx, ty, tz)))
 
     @classmethod
     def from_rpy(
@@ -78,29 +74,15 @@ class Transform:
         translation: Sequence[float] = (0.0, 0.0, 0.0),
     ) -> Transform:
         """From fixed-axis roll, pitch, yaw in radians (REP-103: R = Rz(yaw) Ry(pitch) Rx(roll))."""
-        sr, sp, sy = math.sin(roll), math.sin(pitch), math.sin(yaw)
-        cr, cp, cy = math.cos(roll), math.cos(pitch), math.cos(yaw)
-        rotation = np.array(
-            (
-                (cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr),
-                (sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr),
-                (-sp, cp * sr, cp * cr),
-            )
-        )
-        return cls(rotation, np.asarray(translation, dtype=np.float64))
+        return cls(matrix_of_angles(roll, pitch, yaw), np.asarray(translation, dtype=np.float64))
 
     def quaternion_xyzw(self) -> F64:
         """The rotation as a unit quaternion, shape (4,), w ≥ 0."""
-        return np.array(_quaternion(self.rotation_33))
+        return np.array(quaternion_of(self.rotation_33))
 
     def roll_pitch_yaw(self) -> tuple[float, float, float]:
         """Fixed-axis angles in radians; straight up or down, where only their sum or difference is known, no yaw."""
-        (a, _, _), (d, e, f), (g, h, i) = self.rotation_33.tolist()
-        level = math.hypot(a, d)
-        pitch = math.atan2(-g, level)
-        if level < _STRAIGHT_UP:
-            return math.atan2(-f, e), pitch, 0.0
-        return math.atan2(h, i), pitch, math.atan2(d, a)
+        return angles_of(self.rotation_33)
 
     def __matmul__(self, other: Transform) -> Transform:
         return Transform(
@@ -125,7 +107,7 @@ def interpolate(before: Transform, after: Transform, share: float) -> Transform:
         return before
     if share >= 1.0:
         return after
-    first, second = _quaternion(before.rotation_33), _quaternion(after.rotation_33)
+    first, second = quaternion_of(before.rotation_33), quaternion_of(after.rotation_33)
     if sum(a * b for a, b in zip(first, second, strict=True)) < 0.0:
         second = tuple(-v for v in second)  # the shorter way round
     # Between the two on the unit sphere; by both chords, as the arc cosine is blind to small angles.
@@ -137,37 +119,9 @@ def interpolate(before: Transform, after: Transform, share: float) -> Transform:
     x, y, z, w = (parts[0] * a + parts[1] * b for a, b in zip(first, second, strict=True))
     norm = math.sqrt(x * x + y * y + z * z + w * w)
     return Transform(
-        _matrix((x / norm, y / norm, z / norm, w / norm)),
+        matrix_of((x / norm, y / norm, z / norm, w / norm)),
         (1.0 - share) * before.translation_3 + share * after.translation_3,
     )
-
-
-def _matrix(xyzw: tuple[float, float, float, float]) -> F64:
-    """The rotation of a unit quaternion."""
-    x, y, z, w = xyzw
-    return np.array(
-        (
-            (1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)),
-            (2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)),
-            (2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)),
-        )
-    )
-
-
-def _quaternion(rotation_33: F64) -> tuple[float, ...]:
-    """x, y, z, w of a rotation, w ≥ 0: by its largest entry, so that no small number is divided by (Shepperd 1978)."""
-    (a, b, c), (d, e, f), (g, h, i) = rotation_33.tolist()
-    squares = (1.0 + a - e - i, 1.0 - a + e - i, 1.0 - a - e + i, 1.0 + a + e + i)
-    largest = squares.index(max(squares))
-    found = (
-        (squares[0], b + d, c + g, h - f),
-        (b + d, squares[1], f + h, c - g),
-        (c + g, f + h, squares[2], d - b),
-        (h - f, c - g, d - b, squares[3]),
-    )[largest]
-    scale = 1.0 / math.sqrt(sum(v * v for v in found))
-    scale = -scale if found[3] < 0.0 else scale
-    return tuple(v * scale for v in found)
 
 
 class _Edge:
@@ -278,10 +232,11 @@ class TransformBuffer:
 
     def _climb(self, chain: list[str], top: str, stamp_ns: int) -> Transform:
         """``top_T_chain[0]``."""
-        result = Transform.identity()
+        result: Transform | None = None
         for child in chain[: chain.index(top)]:
-            result = self._sample(child, stamp_ns) @ result
-        return result
+            sample = self._sample(child, stamp_ns)
+            result = sample if result is None else sample @ result
+        return Transform.identity() if result is None else result
 
     def _sample(self, child: str, stamp_ns: int) -> Transform:
         edge = self._edges[child]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -132,6 +133,50 @@ def test_the_build_writes_the_fingerprint_that_is_asked_for():
     assert found.stdout.strip() == fingerprint(FOLDER)
 
 
+def compiled(to: Path, *flags: str) -> None:
+    """The kernels' sources as one library, with some flags."""
+    subprocess.run(
+        [
+            *(
+                "gcc",
+                "-std=c99",
+                "-shared",
+                "-fPIC",
+                "-ffp-contract=off",
+                "-fno-math-errno",
+                "-fno-trapping-math",
+            ),
+            *(*flags, f'-DOFFROAD_SEG_SOURCES="{fingerprint(FOLDER)}"'),
+            *(*map(str, sorted(FOLDER.glob("*.c"))), "-lm", "-o", str(to)),
+        ],
+        check=True,
+    )
+
+
+def check_twins(kernels_from: Path, **surroundings: str) -> None:
+    """All tests that hold kernels against numpy, with those of another library."""
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(Path(__file__).parent),
+         "--deselect", f"{Path(__file__)}", "-k", "twin"],
+        env={**os.environ, **surroundings, "OFFROAD_SEG_KERNELS": str(kernels_from)},
+        cwd=Path(__file__).parents[4], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-4000:]
+    assert " passed" in found.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="AVX2 is x86's")
+def test_a_processor_without_avx2_sees_the_same(tmp_path):
+    """What is written for AVX2 by hand has a twin for all others, which no processor of today would run."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc")
+    compiled(tmp_path / "plain.so", "-O2", "-DOFFROAD_SEG_NO_AVX2")
+    symbols = subprocess.run(["nm", str(tmp_path / "plain.so")], capture_output=True, text=True, check=True)
+    assert "fused_row" not in symbols.stdout
+    check_twins(tmp_path / "plain.so")
+
+
 @pytest.mark.slow
 def test_kernels_stay_within_their_arrays(tmp_path):
     """All tests that hold kernels against numpy, with every access watched by the compiler's sanitizers."""
@@ -148,26 +193,11 @@ def test_kernels_stay_within_their_arrays(tmp_path):
     if not all(Path(name).is_file() for name in preloaded):
         pytest.skip(f"gcc has no address sanitizer here: {preloaded}")
     watched = tmp_path / "watched.so"
-    subprocess.run(
-        [
-            compiler, "-O1", "-g", "-std=c99", "-shared", "-fPIC", "-fsanitize=address,undefined",
-            "-fno-sanitize-recover=all", "-ffp-contract=off", f'-DOFFROAD_SEG_SOURCES="{fingerprint(FOLDER)}"',
-            *map(str, sorted(FOLDER.glob("*.c"))), "-lm", "-o", str(watched),
-        ],
-        check=True,
-    )  # fmt: skip
+    compiled(watched, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     # Arrays of numpy's come from malloc, which the sanitizer fences; detecting leaks would find Python's own.
-    surroundings = {
-        **os.environ,
-        "LD_PRELOAD": " ".join(preloaded),
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
-        "OFFROAD_SEG_KERNELS": str(watched),
-        "PYTHONMALLOC": "malloc",
-    }
-    found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(Path(__file__).parent),
-         "--deselect", f"{Path(__file__)}", "-k", "twin"],
-        env=surroundings, cwd=Path(__file__).parents[4], capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-4000:]
-    assert " passed" in found.stdout
+    check_twins(
+        watched,
+        LD_PRELOAD=" ".join(preloaded),
+        ASAN_OPTIONS="detect_leaks=0:abort_on_error=1",
+        PYTHONMALLOC="malloc",
+    )

@@ -172,7 +172,7 @@ class CellTable:
     ) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """Rows and columns of the window that the image's border, cast on the ground, encloses."""
         border_N2 = lens.border()
-        found = part_in_view(border_N2, view, grid, self.max_range)
+        found = part_in_view(border_N2, view, grid, self.max_range, self._scratch)
         if found is None:
             found = _part_in_view(border_N2, view, grid, self.max_range)
         rows, columns = found

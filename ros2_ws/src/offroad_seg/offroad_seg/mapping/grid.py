@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from offroad_seg.errors import InputError
 from offroad_seg.types import GridSpec
@@ -43,12 +44,12 @@ class GridSize:
                 mend=f"keep it between 1 and {_MAX_CELLS} cells",
             )
 
-    @property
+    @cached_property
     def cells_x(self) -> int:
         """Cells along x."""
         return round(self.width / self.resolution)
 
-    @property
+    @cached_property
     def cells_y(self) -> int:
         """Cells along y."""
         return round(self.height / self.resolution)

@@ -13,6 +13,7 @@ region, those touch the ground from which a step towards the camera's foot leave
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import sub
 from typing import TYPE_CHECKING
 
 import cv2
@@ -86,7 +87,7 @@ class EdgeFinder:
         self._min_standing_px = min_standing_px
         self._scratch = Scratch()
         self._sides: list[tuple[int, int]] = []
-        self._sides_of: tuple[Lens, NDArray[np.float64]] | None = None
+        self._sides_of: tuple[Lens, list[float]] | None = None
 
     def find(
         self,
@@ -110,7 +111,7 @@ class EdgeFinder:
         Returns:
             Arrays that may be kept memory: they last until the next call.
         """
-        region = ground_region(lens, view, max_range)
+        region = ground_region(lens, view, max_range, self._scratch)
         found = native.find_edges(
             *(labels_HW, confidence_HW, lens, view, region, self._sides_towards_foot(lens, view)),
             self._standing_256,
@@ -171,11 +172,11 @@ class EdgeFinder:
 
     def _sides_towards_foot(self, lens: Lens, view: GroundView) -> list[tuple[int, int]]:
         """Which of the four neighbours lie towards the camera's foot, somewhere in the image."""
-        down_3 = view.camera_R_grid[:, 2]
+        down_3 = view.camera_R_grid[:, 2].tolist()
         if self._sides_of is not None:
             known_lens, known_down_3 = self._sides_of
             # The answer is coarse: a few degrees do not change it.
-            if known_lens is lens and float(np.abs(down_3 - known_down_3).max()) < _SAME_DOWN:
+            if known_lens is lens and max(map(abs, map(sub, down_3, known_down_3))) < _SAME_DOWN:
                 return self._sides
         v = np.repeat(np.linspace(0, lens.camera.height - 1, 5).astype(np.intp), 5)
         u = np.tile(np.linspace(0, lens.camera.width - 1, 5).astype(np.intp), 5)
@@ -240,14 +241,16 @@ def _turned(directions: F32, R_33: F32) -> tuple[F32, F32, F32]:
     return along_x, along_y, along_z
 
 
-def ground_region(lens: Lens, view: GroundView, max_range: float) -> tuple[int, int, int, int]:
+def ground_region(
+    lens: Lens, view: GroundView, max_range: float, scratch: Scratch
+) -> tuple[int, int, int, int]:
     """First row, end row, first column, end column of what holds all pixels that show ground within range.
 
     Such pixels are the inside of a cone about the vertical, seen from its tip, and so of one piece; it is looked
     for at coarse nodes, and a node's distance added on each side.
     """
     u, v, directions_NN3 = lens.nodes()
-    region = views.ground_region(directions_NN3, v, u, view, max_range)
+    region = views.ground_region(directions_NN3, v, u, view, max_range, scratch)
     if region is not None:
         return region if region[1] else (0, lens.camera.height, 0, lens.camera.width)
     x, y, z = _turned(directions_NN3, view.camera_R_grid.astype(np.float32))

@@ -50,7 +50,8 @@ class GroundSlope:
             self._up_3 = odom_T_base.rotation_33[:, 2].copy()
         elif self._stamp_ns is not None and math.isfinite(self._slope_time):
             share = 1.0 - math.exp(-(stamp_ns - self._stamp_ns) * 1e-9 / self._slope_time)
-            mixed_3 = (1.0 - share) * self._up_3 + share * odom_T_base.rotation_33[:, 2]
-            self._up_3 = mixed_3 / np.linalg.norm(mixed_3)
+            up_3, axis_3 = self._up_3.tolist(), odom_T_base.rotation_33[:, 2].tolist()
+            x, y, z = ((1.0 - share) * up + share * axis for up, axis in zip(up_3, axis_3, strict=True))
+            self._up_3 = np.array((x, y, z)) / math.sqrt(x * x + y * y + z * z)
         self._stamp_ns = stamp_ns
         return self._up_3

@@ -55,12 +55,12 @@ def fill_cells(
     kernel = function("plane_cells", _KINDS)
     if kernel is None or labels_HW.size > _MOST_PIXELS:
         return False
-    lens, get = placed.lens, scratch.get
+    lens, at = placed.lens, scratch.at
     (j0, j1), (i0, i1) = placed.rows, placed.columns
     h, w, shape = j1 - j0, i1 - i0, out.labels_HW.shape
     if not (0 <= j0 <= j1 <= shape[0] and 0 <= i0 <= i1 <= shape[1]):
         raise ValueError(f"rows {placed.rows} and columns {placed.columns} are not in a window of {shape}")
-    numbers_18 = get("kernel_numbers", (18,), np.float64)
+    numbers_18 = scratch.get("kernel_numbers", (18,), np.float64)
     numbers_18[:9] = placed.rows_33.ravel()
     numbers_18[9:] = numbers_9
     count = lens.directions_around
@@ -73,12 +73,12 @@ def fill_cells(
         0 if feet is None else pointer(feet.fall_B, np.float32, (count,)),
         0 if feet is None else pointer(feet.labels_B, np.uint8, (count,)),
         0 if feet is None else pointer(feet.confidence_B, np.uint8, (count,)),
-        pointer(get("kernel_at", (h, w), np.int32), np.int32),
-        pointer(get("kernel_depth", (h, w)), np.float32),
-        pointer(get("kernel_spans", (h, 4), np.int64), np.int64),
-        pointer(get("kernel_floats", (11, w + 1)), np.float32),
-        pointer(get("kernel_directions", (2, w + 1), np.int32), np.int32),
-        pointer(get("kernel_bytes", (7, w + 33), np.uint8), np.uint8),
+        at("kernel_at", h * w, np.int32),
+        at("kernel_depth", h * w),
+        at("kernel_spans", h * 4, np.int64),
+        at("kernel_floats", 11 * (w + 1)),
+        at("kernel_directions", 2 * (w + 1), np.int32),
+        at("kernel_bytes", 7 * (w + 33), np.uint8),
         pointer(out.labels_HW, np.uint8) + first, pointer(out.evidence_HW, np.float32, shape) + 4 * first,
         pointer(out.confidence_HW, np.uint8, shape) + first, shape[1],
     )  # fmt: skip

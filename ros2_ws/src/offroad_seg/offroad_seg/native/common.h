@@ -16,8 +16,8 @@
 #endif
 
 /* Written for AVX2 by hand where the compiler does not find it. Such a function is no part of a kernel: it is called where
- * has_avx2() says that this processor can. */
-#if defined(__x86_64__) && defined(__GNUC__)
+ * has_avx2() says that this processor can. OFFROAD_SEG_NO_AVX2 leaves them out, as if it could not. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(OFFROAD_SEG_NO_AVX2)
 #include <immintrin.h>
 #define AVX2 __attribute__((target("avx2")))
 #define has_avx2() (__builtin_cpu_supports("avx2") != 0)

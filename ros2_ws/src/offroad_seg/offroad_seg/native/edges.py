@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 _MOST_PIXELS = 2**31 - 1
 _EDGES = (
-    ("x", np.float32), ("y", np.float32), ("range", np.float32), ("depth", np.float32), ("labels", np.uint8),
-    ("confidence", np.uint8), ("direction", np.int64), ("touches", np.bool_),
+    ("kernel_x", np.float32), ("kernel_y", np.float32), ("kernel_range", np.float32), ("kernel_depth", np.float32),
+    ("kernel_labels", np.uint8), ("kernel_confidence", np.uint8), ("kernel_direction", np.int64),
+    ("kernel_touches", np.bool_),
 )  # fmt: skip
 _SIDES = {(1, 0): 1, (-1, 0): 2, (0, 1): 4, (0, -1): 8}
 
@@ -70,19 +71,19 @@ def find_edges(
         return None
     if not (0 <= v0 < v1 <= height and 0 <= u0 < u1 <= width and 1 <= min_standing_px <= 4):
         raise ValueError(f"region {region} is not in an image of {height} × {width}")
-    get = scratch.get
+    get, at = scratch.get, scratch.at
     region_4, found = get("kernel_region", (4,), np.int64), get("kernel_found", (1,), np.int64)
     region_4[:] = region
     table_N2 = lens.table_N2
-    out = [get(f"kernel_{name}", (most_px,), dtype) for name, dtype in _EDGES]
+    out = [get(name, (most_px,), dtype) for name, dtype in _EDGES]
     kernel(
         pointer(labels_HW, np.uint8), pointer(confidence_HW, np.uint8, (height, width)), height, width,
         pointer(region_4, np.int64), pointer(standing_256, np.uint8, (256,)), sum(_SIDES[side] for side in sides),
         min_standing_px, most_px, pointer(lens.numbers_14, np.float64, (14,)),
         0 if table_N2 is None else pointer(table_N2, np.float32, (height * width, 2)),
         pointer(view.numbers_12, np.float64, (12,)), lens.focal, resolution, max_range, lens.directions_around,
-        pointer(get("kernel_rows", (5, u1 - u0 + 10), np.uint8), np.uint8),
-        pointer(get("kernel_pixels", (2, most_px), np.int32), np.int32),
+        at("kernel_rows", 5 * (u1 - u0 + 10), np.uint8),
+        at("kernel_pixels", 2 * most_px, np.int32),
         *(pointer(array, dtype) for array, (_, dtype) in zip(out, _EDGES, strict=True)),
         pointer(found, np.int64),
     )  # fmt: skip
@@ -109,7 +110,7 @@ def cast_shadow(edges: Edges, slack: float, nearest_B: F32, farthest_B: F32, scr
     n, count = edges.range_N.size, nearest_B.size
     kernel(
         pointer(edges.range_N, np.float32), pointer(edges.direction_N, np.int64, (n,)), n, count, slack,
-        pointer(scratch.get("kernel_alone", (count,)), np.float32), pointer(nearest_B, np.float32),
+        scratch.at("kernel_alone", count), pointer(nearest_B, np.float32),
         pointer(farthest_B, np.float32, (count,)), pointer(edges.touches_N, np.bool_, (n,)),
     )  # fmt: skip
     return True
@@ -131,14 +132,14 @@ def find_feet(
     kernel = function("plane_feet", "pppppii" + "pid" + "pppppp")
     if kernel is None:
         return None
-    n, count, get = edges.range_N.size, feet.fall_B.size, scratch.get
-    found = get("kernel_found", (1,), np.int64)
+    n, count, at = edges.range_N.size, feet.fall_B.size, scratch.at
+    found = scratch.get("kernel_found", (1,), np.int64)
     kernel(
         pointer(edges.range_N, np.float32), pointer(edges.direction_N, np.int64, (n,)),
         pointer(edges.labels_N, np.uint8, (n,)), pointer(edges.confidence_N, np.uint8, (n,)),
         pointer(edges.touches_N, np.bool_, (n,)), n, count, pointer(lethal_256, np.bool_, (256,)), min_confidence,
-        height, pointer(get("kernel_fall", (count,)), np.float32),
-        pointer(get("kernel_which", (count,), np.int64), np.int64), pointer(feet.fall_B, np.float32),
+        height, at("kernel_fall", count),
+        at("kernel_which", count, np.int64), pointer(feet.fall_B, np.float32),
         pointer(feet.labels_B, np.uint8, (count,)), pointer(feet.confidence_B, np.uint8, (count,)),
         pointer(found, np.int64),
     )  # fmt: skip

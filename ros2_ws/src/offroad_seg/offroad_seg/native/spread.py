@@ -36,7 +36,7 @@ class SpreadTables:
         self, rows_H: NDArray[np.intp], columns_W: NDArray[np.intp], source: tuple[int, int]
     ) -> None:
         self.first_w = np.searchsorted(columns_W, np.arange(source[1] + 1)).astype(np.int32)
-        self._kept = [rows_H.astype(np.int32), columns_W.astype(np.int32)]
+        self._kept: list[NDArray[Any]] = [rows_H.astype(np.int32), columns_W.astype(np.int32)]
         # Kernels trust these numbers.
         assert rows_H.min() >= 0
         assert rows_H.max() < source[0]

@@ -12,6 +12,7 @@ from offroad_seg.native.library import function, pointer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from offroad_seg.mapping.buffers import Scratch
     from offroad_seg.mapping.level import GroundView
     from offroad_seg.types import GridSpec
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def part_in_view(
-    rays_N2: NDArray[np.float64], view: GroundView, grid: GridSpec, max_range: float
+    rays_N2: NDArray[np.float64], view: GroundView, grid: GridSpec, max_range: float, scratch: Scratch
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Rows and columns of a window that rays along the image's border enclose; None without the kernel.
 
@@ -28,11 +29,12 @@ def part_in_view(
         view: Where the camera is.
         grid: The window.
         max_range: Metres from the camera's foot.
+        scratch: Kept memory; the name ``kernel_part`` is used.
     """
     kernel = function("plane_part", "pipdddiidp")
     if kernel is None:
         return None
-    out = np.empty(4, np.int64)
+    out = scratch.get("kernel_part", (4,), np.int64)
     kernel(
         pointer(rays_N2, np.float64, (len(rays_N2), 2)), len(rays_N2), pointer(view.numbers_12, np.float64, (12,)),
         view.x - grid.origin_x, view.y - grid.origin_y, grid.resolution, grid.width, grid.height, max_range,
@@ -43,7 +45,12 @@ def part_in_view(
 
 
 def ground_region(
-    nodes_RC3: NDArray[np.float32], v_R: Index, u_C: Index, view: GroundView, max_range: float
+    nodes_RC3: NDArray[np.float32],
+    v_R: Index,
+    u_C: Index,
+    view: GroundView,
+    max_range: float,
+    scratch: Scratch,
 ) -> tuple[int, int, int, int] | None:
     """First row, end row, first column, end column of an image that show ground in range; None without the kernel.
 
@@ -53,6 +60,7 @@ def ground_region(
         u_C: Its columns.
         view: Where the camera is.
         max_range: Metres from the camera's foot.
+        scratch: Kept memory; the name ``kernel_part`` is used.
 
     Returns:
         All 0 where no node sees ground.
@@ -60,7 +68,7 @@ def ground_region(
     kernel = function("plane_region", "pppiipdp")
     if kernel is None:
         return None
-    out = np.empty(4, np.int64)
+    out = scratch.get("kernel_part", (4,), np.int64)
     kernel(
         pointer(nodes_RC3, np.float32, (v_R.size, u_C.size, 3)), pointer(v_R, np.int64), pointer(u_C, np.int64),
         v_R.size, u_C.size, pointer(view.numbers_12, np.float64, (12,)), max_range, pointer(out, np.int64),

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,9 +84,8 @@ class CalibrationCache:
         if message is None or camera is None or isinstance(camera, CameraError):
             return None
         if of is camera and size == (height, width):
-            info = copy(kept)
-            info.header = header
-            return info
+            kept.header = header
+            return kept
         scaled = camera.scaled(height, width)
         # Both map K's numbers alike: x' = ratio · x + shift.
         ratio_x, ratio_y = scaled.fx / message.k[0], scaled.fy / message.k[4]
@@ -98,7 +96,7 @@ class CalibrationCache:
         info.distortion_model, info.d = scaled.model, list(scaled.D)
         info.k, info.r, info.p = scaled.K_33.ravel(), message.r, p.ravel()
         with self._lock:
-            self._scaled = (camera, (height, width), copy(info))
+            self._scaled = (camera, (height, width), info)
         return info
 
 

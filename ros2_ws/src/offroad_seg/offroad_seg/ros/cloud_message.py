@@ -19,15 +19,15 @@ _FIELDS = {"f4": PointField.FLOAT32, "u1": PointField.UINT8}
 
 
 class CloudWriter:
-    """Makes organised clouds in a buffer that is kept from frame to frame.
+    """Makes organised clouds; message and buffer are kept from frame to frame.
 
     A message is valid until the next call: publish it at once (rclpy serialises inside ``publish``).
     """
 
     def __init__(self) -> None:
         self._view: NDArray[Any] = message_array((0,))
-        self._kind: np.dtype[Any] | None = None
-        self._fields: list[Any] = []
+        self._message = PointCloud2()
+        self._said: tuple[Any, ...] = ()
 
     def message(self, points_HW: NDArray[np.void], header: Header) -> PointCloud2:
         """A cloud of (H, W) points with float32 and uint8 fields, little endian; not dense: NaN is no point."""
@@ -40,20 +40,21 @@ class CloudWriter:
             np.copyto(self._view, points_HW)
             data = owned_bytes(self._view)
         assert data is not None
-        if kind != self._kind:
-            self._kind, self._fields = kind, _fields(kind)
-        message = PointCloud2(
-            header=header,
-            height=height,
-            width=width,
-            fields=self._fields,
-            is_bigendian=False,
-            point_step=kind.itemsize,
-            row_step=kind.itemsize * width,
-            is_dense=False,
-        )
-        hand_over(message, data)
-        return message
+        if self._said != (height, width, kind):
+            # Only then: every field that is set is looked at.
+            self._said = (height, width, kind)
+            self._message = PointCloud2(
+                height=height,
+                width=width,
+                fields=_fields(kind),
+                is_bigendian=False,
+                point_step=kind.itemsize,
+                row_step=kind.itemsize * width,
+                is_dense=False,
+            )
+        self._message.header = header
+        hand_over(self._message, data)
+        return self._message
 
 
 def _fields(kind: np.dtype[Any]) -> list[Any]:

@@ -16,6 +16,7 @@ from offroad_seg.ros.messages import hand_over, header_message, owned_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from std_msgs.msg import Header
 
     from offroad_seg.types import Costmap, GridSpec
 
@@ -42,6 +43,10 @@ class CostmapWriter:
         self._raw = None if raw_kind is None else raw_kind()
         if self._raw is not None:
             self._raw.metadata.layer = "perception"
+            self._raw.metadata.origin.orientation.w = 1.0
+        self._grid.info.origin.orientation.w = 1.0
+        self._grid_size = self._raw_size = (0.0, 0, 0)
+        self._headed: tuple[Costmap, Header] | None = None
         self._raw_HW: NDArray[np.uint8] = message_array((0, 0))
 
     def grid(self, costmap: Costmap) -> OccupancyGrid:
@@ -56,10 +61,13 @@ class CostmapWriter:
         np.copyto(np.frombuffer(self._cells, np.int8).reshape(costmap.cost_HW.shape), costmap.cost_HW)
         message, grid = self._grid, costmap.grid
         hand_over(message, self._cells)
-        message.header = header_message(costmap.stamp_ns, costmap.frame_id)
+        message.header = self._header(costmap)
         info = message.info
         info.map_load_time = message.header.stamp
-        info.resolution, info.width, info.height = grid.resolution, grid.width, grid.height
+        size = (grid.resolution, grid.width, grid.height)
+        if size != self._grid_size:
+            # Only then: every field that is set is looked at.
+            info.resolution, info.width, info.height = self._grid_size = size
         _put_origin(info.origin, grid)
         return message
 
@@ -78,12 +86,20 @@ class CostmapWriter:
         data = owned_bytes(self._raw_HW)
         assert data is not None
         hand_over(message, data)
-        message.header = header_message(costmap.stamp_ns, costmap.frame_id)
+        message.header = self._header(costmap)
         metadata = message.metadata
         metadata.map_load_time = metadata.update_time = message.header.stamp
-        metadata.resolution, metadata.size_x, metadata.size_y = grid.resolution, grid.width, grid.height
+        size = (grid.resolution, grid.width, grid.height)
+        if size != self._raw_size:
+            metadata.resolution, metadata.size_x, metadata.size_y = self._raw_size = size
         _put_origin(metadata.origin, grid)
         return message
+
+    def _header(self, costmap: Costmap) -> Header:
+        """Both messages of a costmap share one."""
+        if self._headed is None or self._headed[0] is not costmap:
+            self._headed = costmap, header_message(costmap.stamp_ns, costmap.frame_id)
+        return self._headed[1]
 
 
 def _check(costmap: Costmap) -> None:
@@ -99,4 +115,3 @@ def _check(costmap: Costmap) -> None:
 
 def _put_origin(pose: Any, grid: GridSpec) -> None:
     pose.position.x, pose.position.y = grid.origin_x, grid.origin_y
-    pose.orientation.w = 1.0
