@@ -102,6 +102,7 @@ def _ground_view(
     ground_up_3: F64 | None,
     in_base_frame: bool,
 ) -> GroundView:
+    """The same, worked out."""
     pose = odom_T_base if odom_T_base is not None else Transform.identity()
     normal_3 = np.array([0.0, 0.0, 1.0]) if ground_up_3 is None else ground_up_3
     if in_base_frame or odom_T_base is None:

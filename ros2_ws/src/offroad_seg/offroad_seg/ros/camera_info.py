@@ -70,8 +70,8 @@ class CalibrationCache:
         """A CameraInfo that fits results of this size, in which ROI and binning are already applied.
 
         K, D and the model are the camera's; R is the driver's; P is the driver's, moved and scaled alike, with its
-        fourth column, which holds focal length times baseline. None while there is no usable calibration. All for one
-        calibration and size share their numbers: read them only.
+        fourth column, which holds focal length times baseline. None while there is no usable calibration. The message
+        is kept, and valid until the next call: publish it at once (rclpy serialises inside ``publish``).
 
         Args:
             height: Rows of the results.
