@@ -7,6 +7,7 @@ import array
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from offroad_seg.native.cloud import ground_cloud
 from offroad_seg.spread import Spread
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import UNLABELLED, Segmentation
-from tests.helpers.native import twins
+from tests.helpers.native import kernels, twins
 from tests.helpers.terrain import track_rock_sky
 
 ONTOLOGY = track_rock_sky()
@@ -84,3 +85,17 @@ def test_memory_that_begins_at_an_odd_place_is_left_to_numpy():
         (nothing, nothing), np.zeros(256, np.uint8), 0, Spread((2, 3), (2, 3)), rays, np.ones(8, np.float32), (3, 2),
         Scratch(), points_HW,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("min_confidence", "points"), [(0.0, 6), (1.0, 6), (1.001, 0), (2.0, 0)])
+def test_a_bound_that_nothing_can_meet_leaves_no_point(min_confidence, points):
+    """Not one that comes round to a small number: unsure ground would be believed."""
+    ground, sure = np.zeros((2, 3), np.uint8), np.full((2, 3), 255, np.uint8)
+    cloud = GroundCloud(ONTOLOGY, max_range=50.0, min_confidence=min_confidence)
+    with kernels(True):
+        found = cloud.points(
+            Segmentation(ground, sure, 0, "camera", 1.0),
+            CameraModel.pinhole(3, 2, 30.0),
+            camera_mount(0.0, 0.0, 1.0, 0.0, 0.6, 0.0),
+        )
+    assert np.isfinite(found["z"]).sum() == points

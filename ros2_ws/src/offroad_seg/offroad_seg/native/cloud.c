@@ -14,7 +14,7 @@ enum { GROUND = 1, STANDING = 2, FOOT = 4, STEP = 4 };
 
 /* What the network's pixels show: GROUND where it can be believed, STANDING, and FOOT where that can be believed. */
 PART void masks(const uint8_t *restrict labels, const uint8_t *restrict confidence,
-                         const uint8_t *restrict kind_256, int64_t least, uint8_t *restrict mask, int64_t count)
+                const uint8_t *restrict kind_256, int64_t least, uint8_t *restrict mask, int64_t count)
 {
     for (int64_t k = 0; k < count; k++)
         mask[k] = kind_256[labels[k]];
@@ -69,7 +69,8 @@ PART int beyond(struct rays rays, struct plane plane)
 {
     const float steepest_x = plane.normal_x > 0.0f ? rays.least[0] : rays.most[0];
     const float steepest_y = plane.normal_y > 0.0f ? rays.least[1] : rays.most[1];
-    const float along = steepest_x * plane.normal_x + (steepest_y * plane.normal_y + plane.normal_z) - STEEPER;
+    const float rounding = STEEPER * (1.0f + fabsf(steepest_x) + fabsf(steepest_y));
+    const float along = steepest_x * plane.normal_x + (steepest_y * plane.normal_y + plane.normal_z) - rounding;
     const float depth = plane.drop / along;
     /* Of a ray's length at depth 1, what is least along the ground: without what is most along the vertical. */
     const float rise_x = fmaxf(rays.least[0] * plane.up_x, rays.most[0] * plane.up_x);

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NODE_STEP = 8
 """Pixels between nodes of a table of rays, along rows and columns; as in ``rays.h``."""
-_ALIGNED, _ROWS = 16, 4
+_ALIGNED, _ROWS, _MOST_SURE = 16, 4, 255
 _ONE_EACH, _TABLED, _NODES = range(3)
 
 
@@ -37,7 +37,7 @@ def ground_cloud(
     scratch: Scratch,
     points_HW: NDArray[Any],
 ) -> bool:
-    """The points of one image; False without the kernel, and where memory begins at an odd place.
+    """The points of one image; False without the kernel, and for what it does not take: memory at an odd place.
 
     Args:
         said: Labels and confidence as the network gave them, (h, w).
@@ -53,6 +53,8 @@ def ground_cloud(
     kernel = function("ground_cloud", "pppiiippppppppiipiipppipii")
     to = pointer(points_HW, points_HW.dtype, spread.target)
     if kernel is None or to % _ALIGNED or not all(array.flags.c_contiguous for array in said):
+        return False
+    if not 0 <= least <= _MOST_SURE:  # a byte to the kernel: more would come round to less
         return False
     (h, w), (height, width) = spread.source, spread.target
     kind, (x, y) = _rays(rays)
