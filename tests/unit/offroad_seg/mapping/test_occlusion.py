@@ -53,14 +53,14 @@ def test_no_pixel_that_shows_ground_within_range_is_left_out(
     mount = camera_mount(0.0, 0.0, height, roll, pitch, yaw)
     view = ground_view(mount, None, ground_up_3=up / np.linalg.norm(up))
     shows = shows_ground(lens, view, max_range)
-    v0, v1, u0, u1 = ground_region(lens, view, max_range, Scratch())
+    v0, v1, u0, u1 = ground_region(lens, view, max_range)
     shows[v0:v1, u0:u1] = False
     assert not shows.any()
 
 
 def test_the_sky_is_left_out():
     view = ground_view(camera_mount(0.0, 0.0, 1.2, 0.0, 0.1, 0.0), None)
-    v0, v1, u0, u1 = ground_region(LENSES["pinhole"], view, 10.0, Scratch())
+    v0, v1, u0, u1 = ground_region(LENSES["pinhole"], view, 10.0)
     # The horizon is 15 pixels above the middle; ground 10 m away is 18 below that.
     assert 50 <= v0 < 75
     assert (v1, u0, u1) == (136, 0, 240)
@@ -68,4 +68,4 @@ def test_the_sky_is_left_out():
 
 def test_nothing_but_sky_is_the_whole_image():
     view = ground_view(camera_mount(0.0, 0.0, 1.2, 0.0, -0.8, 0.0), None)
-    assert ground_region(LENSES["pinhole"], view, 10.0, Scratch()) == (0, 136, 0, 240)
+    assert ground_region(LENSES["pinhole"], view, 10.0) == (0, 136, 0, 240)

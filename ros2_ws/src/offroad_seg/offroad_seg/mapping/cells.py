@@ -7,7 +7,6 @@ neighbours), which say how much of the cell was really seen as that class.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ import numpy as np
 
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.directions import directions_of
-from offroad_seg.native.views import part_in_view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
     Bool = NDArray[np.bool_]
     Index = NDArray[np.intp]
 
-TOLERANCE_PX = 0.1
-# A cell that may be this far from where it seems to be is worth half.
-_SPREAD_M = 0.3
+SPREAD_M = 0.3
+"""A cell that may be this far from where it seems to be is worth half."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class CellLookup:
 
 
 class CellTable:
-    """Keeps placement and lookup until lens, window or view change by more than ``TOLERANCE_PX`` pixels.
+    """Places a window's cells before a camera.
 
     Args:
         max_range: Metres from the camera's foot beyond which nothing is looked up.
@@ -107,49 +104,18 @@ class CellTable:
         self.max_range = max_range
         self.slope_uncertainty = slope_uncertainty
         self._scratch = Scratch()
-        self._lens: Lens | None = None
-        self._key: tuple[float, ...] | None = None
-        self._placement: Placement | None = None
-        self._lookup: CellLookup | None = None
-        self.rebuilds = 0
-        """How often cells were placed anew."""
 
     def place(self, lens: Lens, view: GroundView, grid: GridSpec) -> Placement | None:
         """The part of the window in view, or None where no cell can be in sight."""
-        # Everything that decides where a cell's centre comes to lie, in metres and as slopes.
-        homography_33 = view.homography_33
+        rows, columns = _part_in_view(lens.border(), view, grid, self.max_range)
+        if rows[0] >= rows[1] or columns[0] >= columns[1]:
+            return None
         corner = (grid.origin_x - view.x, grid.origin_y - view.y)
-        key = (*homography_33.ravel().tolist(), *corner, grid.width, grid.height)
-        if lens is self._lens and self._key is not None and self._moved_px(key, view, lens) < TOLERANCE_PX:
-            return self._placement
-        self._lens, self._key = lens, key
-        self._lookup, self._placement = None, None
-        part = self._part_in_view(lens, view, grid)
-        if part is not None:
-            rows_33 = lens.rows_of(homography_33)
-            self._placement = Placement(*part, *corner, grid.resolution, rows_33, lens, view)
-        self.rebuilds += 1
-        return self._placement
+        rows_33 = lens.rows_of(view.homography_33)
+        return Placement(rows, columns, *corner, grid.resolution, rows_33, lens, view)
 
-    def lookup(self) -> CellLookup:
-        """The pixels of the cells placed last. They are worked out once, and last until others are placed."""
-        if self._lookup is None:
-            assert self._placement is not None
-            self._lookup = self._build(self._placement)
-        return self._lookup
-
-    def _moved_px(self, key: tuple[float, ...], view: GroundView, lens: Lens) -> float:
-        """Upper bound of a pixel's shift, for points no nearer along the optical axis than half the height."""
-        assert self._key is not None
-        if key[11:] != self._key[11:]:
-            return math.inf
-        change = [abs(now - then) for now, then in zip(key[:11], self._key[:11], strict=True)]
-        turned = max((change[k] + change[k + 1]) * self.max_range + change[k + 2] for k in (0, 3, 6))
-        shifted = change[9] + change[10]
-        # du = f (dx / z − x dz / z²) with |x / z| up to 2.
-        return 3 * lens.focal * (turned + shifted) / (0.5 * -view.drop)
-
-    def _build(self, placed: Placement) -> CellLookup:
+    def lookup(self, placed: Placement) -> CellLookup:
+        """The pixels of cells, in kept memory: until the next call."""
         (j0, j1), (i0, i1) = placed.rows, placed.columns
         lens, view, res = placed.lens, placed.view, placed.resolution
         get = self._scratch.get
@@ -166,19 +132,6 @@ class CellTable:
         direction = directions_of(x_W[None, :], y_H[:, None], lens.directions_around, self._scratch)
         worth = worth_of(depth, distance, lens, view, res, self.slope_uncertainty)
         return CellLookup(near, u, v, corner_u, corner_v, worth, distance, direction)
-
-    def _part_in_view(
-        self, lens: Lens, view: GroundView, grid: GridSpec
-    ) -> tuple[tuple[int, int], tuple[int, int]] | None:
-        """Rows and columns of the window that the image's border, cast on the ground, encloses."""
-        border_N2 = lens.border()
-        found = part_in_view(border_N2, view, grid, self.max_range, self._scratch)
-        if found is None:
-            found = _part_in_view(border_N2, view, grid, self.max_range)
-        rows, columns = found
-        if rows[0] >= rows[1] or columns[0] >= columns[1]:
-            return None
-        return found
 
 
 def _part_in_view(
@@ -219,7 +172,7 @@ def cover_of(lens: Lens, view: GroundView, resolution: float) -> float:
 
 def spread_of(view: GroundView, slope_uncertainty: float) -> float:
     """Spread of a cell's place for each square metre of distance, in units of what halves its worth."""
-    return slope_uncertainty / (-view.drop * _SPREAD_M)
+    return slope_uncertainty / (-view.drop * SPREAD_M)
 
 
 def worth_of(

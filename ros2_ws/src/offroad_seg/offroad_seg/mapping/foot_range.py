@@ -17,7 +17,6 @@ import numpy as np
 
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.directions import with_neighbours
-from offroad_seg.native.edges import find_feet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 
 # Slopes within so many standard deviations are thought of.
 _CUT = 1.5
-_FARTHEST = 100.0
+FARTHEST = 100.0
+"""Metres: how far a foot may seem to be."""
 # exp(q) for q from −_CUT² / 2 to 0, to 1e-7 of its value, highest power first: the same on every machine, and in
 # native/cells.c, which has the same numbers.
 _FALLING = tuple(
@@ -80,7 +80,7 @@ class FootRange:
     def __init__(
         self, lethal_256: NDArray[np.bool_], *, slope_std: float, max_range: float, min_confidence: int
     ) -> None:
-        self._lethal_256 = lethal_256
+        self.lethal_256 = lethal_256
         self._max_range = max_range
         self._min_confidence = min_confidence
         self._scratch = Scratch()
@@ -91,8 +91,8 @@ class FootRange:
 
     def farthest(self, view: GroundView) -> float:
         """Feet that seem to be farther than this, metres, cannot be within ``max_range``."""
-        nearest = -view.drop / self._max_range - _CUT * self.std
-        return min(_FARTHEST, -view.drop / nearest) if nearest > 0.0 else _FARTHEST
+        nearest = -view.drop / self._max_range - self.cut
+        return min(FARTHEST, -view.drop / nearest) if nearest > 0.0 else FARTHEST
 
     def feet(self, edges: Edges, view: GroundView, count: int) -> Feet | None:
         """The nearest lethal foot in each direction or one beside it; None where there is none at all.
@@ -102,17 +102,9 @@ class FootRange:
             view: Where the camera is.
             count: How many directions there are.
         """
-        get = self._scratch.get
-        names = (("fall_B", np.float32), ("labels_B", np.uint8), ("confidence_B", np.uint8))
-        feet = Feet(*(get(name, (count,), dtype) for name, dtype in names))
-        found = find_feet(edges, self._lethal_256, self._min_confidence, -view.drop, feet, self._scratch)
-        if found is None:
-            lethal_N = edges.touches_N & np.take(self._lethal_256, edges.labels_N)
-            lethal_N &= edges.confidence_N >= self._min_confidence
-            found = bool(lethal_N.any())
-            if found:
-                _nearest(edges.where(lethal_N), -view.drop, feet)
-        return feet if found else None
+        lethal_N = edges.touches_N & np.take(self.lethal_256, edges.labels_N)
+        lethal_N &= edges.confidence_N >= self._min_confidence
+        return _nearest(edges.where(lethal_N), -view.drop, count) if lethal_N.any() else None
 
     def mark(self, feet: Feet, placed: Placement, cells: CellLookup, out: Cells) -> None:
         """Write the cells where a lethal thing may stand, over what was there.
@@ -154,9 +146,8 @@ class FootRange:
         out.confidence_HW.ravel()[at_K] = confidence_K
 
 
-def _nearest(edges: Edges, height: float, feet: Feet) -> None:
-    """Fill in for each direction the nearest foot."""
-    count = feet.fall_B.size
+def _nearest(edges: Edges, height: float, count: int) -> Feet:
+    """Of each direction the nearest foot."""
     fall_N = (height / np.maximum(edges.range_N, 1e-3)).astype(np.float32)
     order = np.argsort(fall_N, kind="stable")
     at = np.take(edges.direction_N, order)
@@ -167,7 +158,5 @@ def _nearest(edges: Edges, height: float, feet: Feet) -> None:
     beside, which = with_neighbours(fall_B), with_neighbours(foot_B)
     pick = beside.argmax(axis=0)
     every = np.arange(count)
-    feet.fall_B[:] = beside[pick, every]
     foot_B = which[pick, every]
-    np.take(edges.labels_N, foot_B, out=feet.labels_B)
-    np.take(edges.confidence_N, foot_B, out=feet.confidence_B)
+    return Feet(beside[pick, every], np.take(edges.labels_N, foot_B), np.take(edges.confidence_N, foot_B))

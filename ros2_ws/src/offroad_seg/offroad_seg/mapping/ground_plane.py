@@ -11,14 +11,15 @@ import numpy as np
 from offroad_seg.errors import CameraError, InputError
 from offroad_seg.mapping.bounds import check_contact_slope, check_view_limits
 from offroad_seg.mapping.buffers import Scratch
-from offroad_seg.mapping.cells import CellTable
-from offroad_seg.mapping.foot_range import FootRange
+from offroad_seg.mapping.cells import SPREAD_M, CellTable
+from offroad_seg.mapping.foot_range import FARTHEST, FootRange
 from offroad_seg.mapping.lens import Lens
 from offroad_seg.mapping.level import ground_view
 from offroad_seg.mapping.looks import CellReader, Cells
 from offroad_seg.mapping.marks import Marker
-from offroad_seg.mapping.occlusion import EdgeFinder
+from offroad_seg.mapping.occlusion import MAX_EDGE_PIXELS, EdgeFinder
 from offroad_seg.mapping.shadow import Shadow
+from offroad_seg.native import plane as native
 from offroad_seg.types import COST_LETHAL, UNLABELLED, GridObservation
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
 
     from offroad_seg.camera import CameraModel
     from offroad_seg.mapping.grid import GridSize
+    from offroad_seg.mapping.level import GroundView
     from offroad_seg.mapping.projector import Depth
     from offroad_seg.ontology import Ontology
     from offroad_seg.transforms import Transform
-    from offroad_seg.types import Segmentation
+    from offroad_seg.types import GridSpec, Segmentation
+
+    U8 = NDArray[np.uint8]
 
 SHADOWS = ("ray", "object", "none")
 
@@ -103,11 +107,29 @@ class GroundPlaneProjector:
             std = math.radians(contact_slope)
             self._feet = FootRange(lethal_256, slope_std=std, max_range=max_range, min_confidence=least)
         self._table = CellTable(max_range, slope_std)
-        ground_256 = (known_256 & ~standing_256).view(np.uint8)
+        ground_256 = np.asarray(known_256 & ~standing_256).view(np.uint8)
         self._reader = CellReader(self._table, ground_256, least, self._feet)
         self._marker = Marker(
             ontology.costs_256, known_256, min_confidence=least, slope_uncertainty=slope_std
         )
+        self._rules = native.PlaneRules(
+            standing_256=self._edges.standing_256,
+            ground_256=ground_256,
+            known_256=known_256,
+            rank_256=self._marker.rank_256,
+            lethal_256=None if self._feet is None else self._feet.lethal_256,
+            casts_shadows=shadow == "ray",
+            min_confidence=least,
+            min_standing_px=min_standing_px,
+            most_px=MAX_EDGE_PIXELS,
+            max_range=max_range,
+            slope_std=slope_std,
+            spread_m=SPREAD_M,
+            foot_std=0.0 if self._feet is None else self._feet.std,
+            foot_cut=0.0 if self._feet is None else self._feet.cut,
+            foot_farthest=FARTHEST,
+        )
+        self._kernel: native.PlaneKernel | None = None
         self._scratch = Scratch()
         self._lens: Lens | None = None
         self._outputs = [Cells.empty(size.cells_y, size.cells_x) for _ in range(2)]
@@ -146,28 +168,41 @@ class GroundPlaneProjector:
         grid = self._size.around(view.base_x, view.base_y)
         self._outputs.reverse()
         out = self._outputs[0]
-        out.clear()
-        placed = self._table.place(lens, view, grid)
-        if placed is not None:
-            # What seems to be out of range may stand within, and its foot is seen higher up in the image.
-            far = self._max_range if self._feet is None else self._feet.farthest(view)
-            edges = self._edges.find(labels_HW, confidence_HW, lens, view, grid.resolution, far)
-            count, slack = lens.directions_around, 1.5 * grid.resolution
-            shadow = None
-            if self._shadow == "ray" and edges.x_N.size:
-                shadow = Shadow(edges, count=count, slack=slack, scratch=self._scratch)
-                edges = shadow.contacts
-            feet = self._feet.feet(edges, view, count) if self._feet is not None else None
-            self._reader.read(labels_HW, confidence_HW, placed, shadow, feet, out)
-            if edges.x_N.size:
-                limit = math.inf if self._feet is None else self._max_range
-                self._marker.mark(edges, lens, view, grid, out, limit)
+        if native.fits(labels_HW):
+            if self._kernel is None:
+                self._kernel = native.PlaneKernel(lens, self._rules, grid)
+            sides = self._edges.sides_towards_foot(lens, view)
+            self._kernel.project(labels_HW, confidence_HW, view, grid, sides, out)
+        else:
+            self._look(labels_HW, confidence_HW, lens, view, grid, out)
         stamp_ns = segmentation.stamp_ns
         return GridObservation(out.labels_HW, out.evidence_HW, grid, stamp_ns, out.confidence_HW)
+
+    def _look(
+        self, labels_HW: U8, confidence_HW: U8, lens: Lens, view: GroundView, grid: GridSpec, out: Cells
+    ) -> None:
+        """Fill the window: native/plane.c does the same in the same order."""
+        out.clear()
+        placed = self._table.place(lens, view, grid)
+        if placed is None:
+            return
+        # What seems to be out of range may stand within, and its foot is seen higher up in the image.
+        far = self._max_range if self._feet is None else self._feet.farthest(view)
+        edges = self._edges.find(labels_HW, confidence_HW, lens, view, grid.resolution, far)
+        shadow = None
+        if self._shadow == "ray" and edges.x_N.size:
+            shadow = Shadow(edges, count=lens.directions_around, slack=1.5 * grid.resolution)
+            edges = shadow.contacts
+        feet = self._feet.feet(edges, view, lens.directions_around) if self._feet is not None else None
+        self._reader.read(labels_HW, confidence_HW, placed, shadow, feet, out)
+        if edges.x_N.size:
+            limit = math.inf if self._feet is None else self._max_range
+            self._marker.mark(edges, lens, view, grid, out, limit)
 
     def _lens_of(self, camera: CameraModel) -> Lens:
         if self._lens is None or self._lens.camera != camera:
             self._lens = Lens(camera, self._scratch)
+            self._kernel = None
         return self._lens
 
 

@@ -108,7 +108,12 @@ class Lens:
         Args:
             homography_33: (X, Y, 1) → points in the optical frame.
         """
-        return homography_33 if self.camera.D else self.camera.K_33 @ homography_33
+        camera = self.camera
+        if camera.D:
+            return homography_33
+        # As in native/plane.c, in whose order a product of matrices may not add.
+        x_3, y_3, z_3 = homography_33
+        return np.stack([camera.fx * x_3 + camera.cx * z_3, camera.fy * y_3 + camera.cy * z_3, z_3])
 
     def lattice(
         self,

@@ -58,8 +58,11 @@ class GroundView:
     @property
     def homography_33(self) -> F64:
         """Maps (X, Y, 1), metres from the camera's foot, to the ground point in the optical frame."""
-        lift = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [self.slope_x, self.slope_y, self.drop]])
-        return np.asarray(self.camera_R_grid @ lift)
+        # No product of matrices: the library behind it may add in another order than native/plane.c.
+        rows_33 = self.camera_R_grid * (1.0, 1.0, self.drop)
+        rows_33[:, 0] += self.camera_R_grid[:, 2] * self.slope_x
+        rows_33[:, 1] += self.camera_R_grid[:, 2] * self.slope_y
+        return np.asarray(rows_33)
 
 
 def ground_view(

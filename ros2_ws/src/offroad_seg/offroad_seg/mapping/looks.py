@@ -10,14 +10,12 @@ import cv2
 import numpy as np
 
 from offroad_seg.mapping.buffers import Scratch
-from offroad_seg.mapping.cells import cover_of, spread_of
-from offroad_seg.native.cells import fill_cells
 from offroad_seg.types import UNLABELLED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from offroad_seg.mapping.cells import CellTable, Placement
+    from offroad_seg.mapping.cells import CellLookup, CellTable, Placement
     from offroad_seg.mapping.foot_range import Feet, FootRange
     from offroad_seg.mapping.shadow import Shadow
 
@@ -87,34 +85,25 @@ class CellReader:
         Args:
             labels_HW: uint8 class ids, C-contiguous.
             confidence_HW: uint8, likewise.
-            placed: What the table placed last.
+            placed: What the table placed.
             shadow: What hides cells; None if nothing does.
             feet: What may stand in each direction; None if nothing lethal does.
             out: The cleared window.
         """
-        view, table = placed.view, self._table
-        # Without feet nobody looks at the last two.
-        slope = (self._feet.cut, 1.0 / self._feet.std) if self._feet is not None else (0.0, 0.0)
-        numbers_9 = (
-            *(placed.base_x, placed.base_y, placed.resolution, table.max_range),
-            cover_of(placed.lens, view, placed.resolution),
-            spread_of(view, table.slope_uncertainty),
-            *(-view.drop, *slope),
-        )
-        nearest_B = None if shadow is None else shadow.nearest_B
-        if fill_cells(
-            *(labels_HW, confidence_HW, placed, self._ground_256, self._min_confidence),
-            *(numbers_9, nearest_B, feet, self._scratch, out),
-        ):
-            return
-        self._look_up(labels_HW, confidence_HW, placed, shadow, out)
+        cells = self._table.lookup(placed)
+        self._look_up(labels_HW, confidence_HW, placed, cells, shadow, out)
         if feet is not None and self._feet is not None:
-            self._feet.mark(feet, placed, self._table.lookup(), out)
+            self._feet.mark(feet, placed, cells, out)
 
     def _look_up(
-        self, labels_HW: U8, confidence_HW: U8, placed: Placement, shadow: Shadow | None, out: Cells
+        self,
+        labels_HW: U8,
+        confidence_HW: U8,
+        placed: Placement,
+        cells: CellLookup,
+        shadow: Shadow | None,
+        out: Cells,
     ) -> None:
-        cells = self._table.lookup()
         get = self._scratch.get
         shape = cells.u.shape
         label = _seen_at(labels_HW, cells.u, cells.v, _NO_PIXEL, get("label", shape, np.uint8))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offroad_seg.mapping.cells import cover_of, spread_of, worth_of
-from offroad_seg.native.edges import mark_contacts
+from offroad_seg.mapping.cells import worth_of
 from offroad_seg.types import COST_LETHAL, UNLABELLED
 
 if TYPE_CHECKING:
@@ -41,11 +40,10 @@ class Marker:
         slope_uncertainty: float,
     ) -> None:
         # The worse class wins a cell where several things stand.
-        self._rank_256 = (costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
+        self.rank_256 = (costs_256.astype(np.int16) + 1).clip(0, COST_LETHAL + 1).astype(np.uint16)
         self._known_256 = known_256
         self._min_confidence = min_confidence
         self._slope_uncertainty = slope_uncertainty
-        self._best_HW = np.zeros((0, 0), np.uint16)
 
     def mark(
         self,
@@ -66,14 +64,6 @@ class Marker:
             out: Its cells.
             max_range: Metres from the camera's foot: nothing is written beyond.
         """
-        if self._best_HW.shape != out.labels_HW.shape:
-            self._best_HW = np.zeros(out.labels_HW.shape, np.uint16)
-        cover, spread = cover_of(lens, view, grid.resolution), spread_of(view, self._slope_uncertainty)
-        if mark_contacts(
-            *(edges, self._known_256, self._rank_256, self._min_confidence, max_range, view, grid),
-            *(cover, spread, self._best_HW, out),
-        ):
-            return
         contacts = edges.where(edges.touches_N & (edges.range_N <= max_range))
         column = np.floor((contacts.x_N + (view.x - grid.origin_x)) / grid.resolution).astype(np.intp)
         row = np.floor((contacts.y_N + (view.y - grid.origin_y)) / grid.resolution).astype(np.intp)
@@ -81,7 +71,7 @@ class Marker:
         sure = contacts.confidence_N >= self._min_confidence
         known = sure & self._known_256[contacts.labels_N]
         # Within a cell the worst class, then the surest pixel, is written last and stays.
-        rank = np.where(known, self._rank_256[contacts.labels_N] * 256 + contacts.confidence_N, 0)
+        rank = np.where(known, self.rank_256[contacts.labels_N] * 256 + contacts.confidence_N, 0)
         order = np.argsort(rank.astype(np.uint16), kind="stable")
         order = order[inside[order]]
         at = (row * grid.width + column)[order]

@@ -22,8 +22,6 @@ import numpy as np
 from offroad_seg.mapping.bounds import MAX_STANDING_PX
 from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.directions import directions_of
-from offroad_seg.native import edges as native
-from offroad_seg.native import views
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
 _STEPS = np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0], np.float32)
 _INSIDE = MAX_STANDING_PX - 1
 # More edge pixels than this come only from noise. Dropping some is safe: their cells stay unknown.
-_MAX_EDGE_PIXELS = 24_000
+MAX_EDGE_PIXELS = 24_000
 _SAME_DOWN = 0.05
 
 
@@ -83,7 +81,7 @@ class EdgeFinder:
     """
 
     def __init__(self, standing_256: NDArray[np.bool_], *, min_standing_px: int) -> None:
-        self._standing_256 = standing_256.astype(np.uint8)
+        self.standing_256 = standing_256.astype(np.uint8)
         self._min_standing_px = min_standing_px
         self._scratch = Scratch()
         self._sides: list[tuple[int, int]] = []
@@ -107,22 +105,8 @@ class EdgeFinder:
             view: Where it is.
             resolution: Metres a cell.
             max_range: Metres from the camera's foot.
-
-        Returns:
-            Arrays that may be kept memory: they last until the next call.
         """
-        region = ground_region(lens, view, max_range, self._scratch)
-        found = native.find_edges(
-            *(labels_HW, confidence_HW, lens, view, region, self._sides_towards_foot(lens, view)),
-            self._standing_256,
-            min_standing_px=self._min_standing_px,
-            most_px=_MAX_EDGE_PIXELS,
-            resolution=resolution,
-            max_range=max_range,
-            scratch=self._scratch,
-        )
-        if found is not None:
-            return Edges(*found)
+        region = ground_region(lens, view, max_range)
         v_M, u_M = self._edge_pixels(labels_HW, lens, view, region)
         directions_M3 = lens.directions(u_M, v_M)
         x, y, z = _turned(directions_M3, view.camera_R_grid.astype(np.float32))
@@ -157,20 +141,20 @@ class EdgeFinder:
         padded[0], padded[-1], padded[:, 0], padded[:, -1] = 0, 0, 0, 0
         inner = padded[1:-1, 1:-1]
         inner[:] = cv2.LUT(
-            labels_HW[v0:v1, u0:u1], self._standing_256, dst=get("lut", (height, width), np.uint8)
+            labels_HW[v0:v1, u0:u1], self.standing_256, dst=get("lut", (height, width), np.uint8)
         )
         least = inner
-        for du, dv in self._sides_towards_foot(lens, view):
+        for du, dv in self.sides_towards_foot(lens, view):
             neighbour = padded[1 + dv : 1 + dv + height, 1 + du : 1 + du + width]
             least = np.minimum(least, neighbour, out=get("least", (height, width), np.uint8))
         edge = np.greater(inner, least, out=get("edge", (height, width), np.bool_))
         flat = np.flatnonzero(edge)
-        if flat.size > _MAX_EDGE_PIXELS:
-            flat = flat[:: -(-flat.size // _MAX_EDGE_PIXELS)]
+        if flat.size > MAX_EDGE_PIXELS:
+            flat = flat[:: -(-flat.size // MAX_EDGE_PIXELS)]
         rows = flat // width
         return rows + v0, flat - rows * width + u0
 
-    def _sides_towards_foot(self, lens: Lens, view: GroundView) -> list[tuple[int, int]]:
+    def sides_towards_foot(self, lens: Lens, view: GroundView) -> list[tuple[int, int]]:
         """Which of the four neighbours lie towards the camera's foot, somewhere in the image."""
         down_3 = view.camera_R_grid[:, 2].tolist()
         if self._sides_of is not None:
@@ -226,7 +210,7 @@ class EdgeFinder:
         np.copyto(u_KM, 0.0, where=~inside)
         np.copyto(v_KM, 0.0, where=~inside)
         at = v_KM.astype(np.intp) * width + u_KM.astype(np.intp)
-        stands = np.take(self._standing_256, np.take(labels_HW, at)).view(np.bool_) & inside
+        stands = np.take(self.standing_256, np.take(labels_HW, at)).view(np.bool_) & inside
         touches = ~stands[_INSIDE:].any(axis=0)
         # Steps −1, −2, … must stand without a gap for as many pixels as asked for.
         real = stands[_INSIDE - self._min_standing_px + 1 : _INSIDE].all(axis=0)
@@ -241,18 +225,13 @@ def _turned(directions: F32, R_33: F32) -> tuple[F32, F32, F32]:
     return along_x, along_y, along_z
 
 
-def ground_region(
-    lens: Lens, view: GroundView, max_range: float, scratch: Scratch
-) -> tuple[int, int, int, int]:
+def ground_region(lens: Lens, view: GroundView, max_range: float) -> tuple[int, int, int, int]:
     """First row, end row, first column, end column of what holds all pixels that show ground within range.
 
     Such pixels are the inside of a cone about the vertical, seen from its tip, and so of one piece; it is looked
     for at coarse nodes, and a node's distance added on each side.
     """
     u, v, directions_NN3 = lens.nodes()
-    region = views.ground_region(directions_NN3, v, u, view, max_range, scratch)
-    if region is not None:
-        return region if region[1] else (0, lens.camera.height, 0, lens.camera.width)
     x, y, z = _turned(directions_NN3, view.camera_R_grid.astype(np.float32))
     with np.errstate(invalid="ignore", over="ignore"):
         fall = view.slope_x * x + view.slope_y * y - z

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offroad_seg.mapping.directions import with_neighbours
-from offroad_seg.native.edges import cast_shadow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from offroad_seg.mapping.buffers import Scratch
     from offroad_seg.mapping.occlusion import Edges
 
     F32 = NDArray[np.float32]
@@ -25,29 +23,22 @@ class Shadow:
     """The nearest standing thing in each direction.
 
     Args:
-        edges: What stands; its ``touches_N`` is used up.
+        edges: What stands.
         count: How many directions there are.
         slack: Metres behind an edge that still belong to it.
-        scratch: Kept memory; names starting with ``shadow`` and ``kernel`` are used.
     """
 
-    def __init__(self, edges: Edges, *, count: int, slack: float, scratch: Scratch) -> None:
-        self.nearest_B: F32 = scratch.get("shadow_nearest", (count,))
-        """float32 metres from which each direction is hidden, by what stands in it or in one beside it."""
-        self._farthest_B: F32 = scratch.get("shadow_farthest", (count,))
-        self.contacts = edges
-        """The edges; ``touches_N`` only where the thing meets the ground by the shadow too."""
-        if cast_shadow(edges, slack, self.nearest_B, self._farthest_B, scratch):
-            return
+    def __init__(self, edges: Edges, *, count: int, slack: float) -> None:
         nearest = np.full(count, np.inf, np.float32)
         order = np.argsort(-edges.range_N, kind="stable")
         # Of several values for one direction the last stays: the nearest.
         nearest[np.take(edges.direction_N, order)] = np.take(edges.range_N, order) + np.float32(slack)
         around = with_neighbours(nearest)
-        around.min(axis=0, out=self.nearest_B)
-        around.max(axis=0, out=self._farthest_B)
+        self._nearest_B: F32 = around.min(axis=0)
+        self._farthest_B: F32 = around.max(axis=0)
         touches_N = edges.touches_N & ~self._at_its_edge(edges.direction_N, edges.range_N)
         self.contacts = replace(edges, touches_N=touches_N)
+        """The edges; ``touches_N`` only where the thing meets the ground by the shadow too."""
 
     def hides(self, direction: Index, distance: F32) -> NDArray[np.bool_]:
         """Whether something stands between the camera and each point, in the point's direction or one beside it.
@@ -56,7 +47,7 @@ class Shadow:
             direction: Numbers of directions.
             distance: Metres from the camera's foot, of the same shape.
         """
-        return np.asarray(distance > np.take(self.nearest_B, direction, mode="clip"))
+        return np.asarray(distance > np.take(self._nearest_B, direction, mode="clip"))
 
     def _at_its_edge(self, direction: Index, distance: F32) -> NDArray[np.bool_]:
         """Whether a point is hidden in some but not all of its direction and the two beside it.
@@ -64,5 +55,5 @@ class Shadow:
         The sides of a trunk lie there: a pixel of them that seems to touch the ground touches it far behind the
         trunk's foot. What is hidden in all three is another thing, seen over the first.
         """
-        nearest, farthest = np.take(self.nearest_B, direction), np.take(self._farthest_B, direction)
+        nearest, farthest = np.take(self._nearest_B, direction), np.take(self._farthest_B, direction)
         return np.asarray((distance > nearest) & (distance <= farthest))

@@ -3,12 +3,10 @@
  * What the cells of a window see: the twin of mapping/cells.py, looks.py and foot_range.py.
  */
 #include "lens.h"
+#include "plane.h"
 
 #define NO_PIXEL 254
 #define BYTES 32 /* of a vector */
-
-/* What plane_cells is told in one vector: native/cells.py names the same places. */
-enum { ROWS = 0, BASE_X = 9, BASE_Y, RESOLUTION, MAX_RANGE, COVER, SPREAD, HEIGHT, CUT, INVERSE_STD };
 
 /* Columns a to b of one row of a lattice on the plane → pixels as y * width + x, −1 outside of the image. */
 PART void look_row(const lens_t *l, int kind, const float *restrict ax, int64_t step, const double *rows, double y,

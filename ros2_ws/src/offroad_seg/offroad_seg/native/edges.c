@@ -3,6 +3,7 @@
  * Near edges of standing things: the twin of mapping/occlusion.py.
  */
 #include "lens.h"
+#include "plane.h"
 
 #define FEW 16 /* labels that stand: so many are compared faster than looked up */
 
@@ -101,16 +102,14 @@ PART void steps(const lens_t *l, int kind, const float *turn, batch_t *restrict 
     }
 }
 
-/* Near edges of standing things: see EdgeFinder.find. view is GroundView.numbers_12; table is NULL without distortion. out_… have room for `most_px`;
- * *found says how many were written. Scratch: rows of 5 (width + 10), pixels of 2 most_px. */
-KERNEL void plane_edges(const uint8_t *restrict labels, const uint8_t *restrict confidence, int64_t height,
-                        int64_t width, const int64_t *restrict region, const uint8_t *restrict standing_256,
-                        int64_t sides, int64_t min_px, int64_t most_px, const double *restrict lens,
-                        const float *restrict table, const double *restrict view, double focal, double resolution,
-                        double range, int64_t count, uint8_t *restrict rows, int32_t *restrict pixels,
-                        float *restrict out_x, float *restrict out_y, float *restrict out_range,
-                        float *restrict out_depth, uint8_t *restrict out_labels, uint8_t *restrict out_confidence,
-                        int64_t *restrict out_direction, uint8_t *restrict out_touches, int64_t *restrict found)
+/* Near edges of standing things, and how many there are: see EdgeFinder.find. view is GroundView.numbers_12; table is NULL
+ * without distortion; out has room for `most_px`. Scratch: rows of 5 (width + 10), pixels of 2 most_px. */
+KERNEL int64_t plane_edges(const uint8_t *restrict labels, const uint8_t *restrict confidence, int64_t height,
+                           int64_t width, const int64_t *restrict region, const uint8_t *restrict standing_256,
+                           int64_t sides, int64_t min_px, int64_t most_px, const double *restrict lens,
+                           const float *restrict table, const double *restrict view, double focal, double resolution,
+                           double range, int64_t count, uint8_t *restrict rows, int32_t *restrict pixels,
+                           const edges_t *restrict out)
 {
     static const float STEPS[LOOKS] = {-3.0f, -2.0f, -1.0f, 1.0f, 2.0f, 3.0f, 4.0f};
     const lens_t l = lens_of(lens);
@@ -191,16 +190,16 @@ KERNEL void plane_edges(const uint8_t *restrict labels, const uint8_t *restrict 
             for (int s = 0; s < INSIDE; s++)
                 if (stands[s] && confidence[b.at[s][i]] > best)
                     best = confidence[b.at[s][i]];
-            out_x[kept] = b.x[i];
-            out_y[kept] = b.y[i];
-            out_range[kept] = b.distance[i];
-            out_depth[kept] = b.depth[i];
-            out_labels[kept] = labels[b.pixel[i]];
-            out_confidence[kept] = best;
-            out_direction[kept] = b.direction[i];
-            out_touches[kept] = !(stands[3] | stands[4] | stands[5] | stands[6]);
+            out->x[kept] = b.x[i];
+            out->y[kept] = b.y[i];
+            out->range[kept] = b.distance[i];
+            out->depth[kept] = b.depth[i];
+            out->labels[kept] = labels[b.pixel[i]];
+            out->confidence[kept] = best;
+            out->direction[kept] = b.direction[i];
+            out->touches[kept] = !(stands[3] | stands[4] | stands[5] | stands[6]);
             kept++;
         }
     }
-    *found = kept;
+    return kept;
 }

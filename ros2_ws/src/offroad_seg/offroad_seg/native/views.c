@@ -3,7 +3,7 @@
  * Which part of a window and which part of an image can show each other: the twin of what mapping/cells.py and
  * mapping/occlusion.py ask first.
  */
-#include "common.h"
+#include "plane.h"
 
 /* First and end cell along one axis: see _span in mapping/cells.py. */
 static void span(double low, double high, double shift, double margin, double resolution, int64_t cells, int64_t *out)
