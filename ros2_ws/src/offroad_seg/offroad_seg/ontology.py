@@ -117,6 +117,11 @@ class Ontology:
         return lut
 
     @cached_property
+    def half_colors_2563(self) -> NDArray[np.uint8]:
+        """Half of ``colors_2563``, rounded up: what an overlay adds to half of the image, rounded down."""
+        return (self.colors_2563 >> 1) + (self.colors_2563 & 1)
+
+    @cached_property
     def costs_256(self) -> NDArray[np.int8]:
         """OccupancyGrid value of each label value, shape (256,); −1 where there is no class."""
         lut = np.full(256, COST_UNKNOWN, np.int8)

@@ -33,7 +33,7 @@ def overlay_image(image_HWC: U8, labels_HW: U8, ontology: Ontology, out: U8 | No
     """
     out = np.empty(image_HWC.shape, np.uint8) if out is None else out
     # Half of the image is rounded down, half of the colour up: their sum is right on average, and fits a byte.
-    half_colors_2563 = (ontology.colors_2563 >> 1) + (ontology.colors_2563 & 1)
+    half_colors_2563 = ontology.half_colors_2563
     height, width = image_HWC.shape[:2]
     spread = spread_between(labels_HW.shape, (height, width))
     if overlay_rows(image_HWC, labels_HW, half_colors_2563, spread, out):

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offroad_seg.camera import CameraModel
-from offroad_seg.mapping.buffers import Scratch
 from offroad_seg.mapping.cloud import POINT, GroundCloud
 from offroad_seg.mapping.rays import RayTable
-from offroad_seg.native.cloud import ground_cloud
+from offroad_seg.native.cloud import CloudKernel
 from offroad_seg.spread import Spread
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import UNLABELLED, Segmentation
@@ -81,10 +80,8 @@ def test_memory_that_begins_at_an_odd_place_is_left_to_numpy():
     assert points_HW.ctypes.data % 16 == 8
     nothing = np.zeros((2, 3), np.uint8)
     rays = RayTable.of(CameraModel.pinhole(3, 2, 4.0))
-    assert not ground_cloud(
-        (nothing, nothing), np.zeros(256, np.uint8), 0, Spread((2, 3), (2, 3)), rays, np.ones(8, np.float32), (3, 2),
-        Scratch(), points_HW,
-    )  # fmt: skip
+    kernel = CloudKernel(np.zeros(256, np.uint8), 0, Spread((2, 3), (2, 3)), rays, (3, 2), points_HW)
+    assert not kernel.fill(nothing, nothing, (1.0,) * 8)
 
 
 @pytest.mark.parametrize(("min_confidence", "points"), [(0.0, 6), (1.0, 6), (1.001, 0), (2.0, 0)])

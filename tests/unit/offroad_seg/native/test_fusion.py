@@ -57,6 +57,23 @@ def drive(seed: int, looks: int, size: GridSize, reach: float, **options) -> lis
     return out
 
 
+@pytest.mark.parametrize("shape", [(1, 256), (16, 16), (3, 83), (1, 1)])
+def test_raw_costs_twin_what_nav2_makes_of_them(shape):
+    """Every number that a byte can be, by Nav2's own arithmetic; rows that lie apart are left to the caller."""
+    if not library.enabled():
+        pytest.skip(library.find()[1])
+    cost = np.arange(-128, 128).astype(np.int8)[: shape[0] * shape[1]].reshape(shape)
+    raw = np.zeros(shape, np.uint8)
+    assert fusion.raw_costs(cost, raw)
+    for value, told in zip(cost.ravel().tolist(), raw.ravel().tolist(), strict=True):
+        special = {0: 0, 99: 253, 100: 254}
+        if value in special or not 0 <= value <= 100:
+            assert told == special.get(value, 255)
+        else:
+            assert 1 + 97 * (told - 1) // 251 == value
+    assert not fusion.raw_costs(cost[:, ::2], raw[:, ::2]) or cost.size == 1
+
+
 @settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**31),

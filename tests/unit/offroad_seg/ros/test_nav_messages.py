@@ -20,6 +20,7 @@ from offroad_seg.ros.costmap_messages import CostmapWriter
 from offroad_seg.ros.messages import ImageWriter, header_message
 from offroad_seg.sensor_messages import camera_from_info
 from offroad_seg.types import Costmap, GridSpec
+from tests.helpers.native import kernels
 
 
 def nav2_occupancy(raw: int) -> int:
@@ -28,11 +29,13 @@ def nav2_occupancy(raw: int) -> int:
     return special[raw] if raw in special else 1 + 97 * (raw - 1) // 251
 
 
-def test_a_raw_costmap_says_the_same_in_nav2s_units():
+@pytest.mark.parametrize("wanted", [False, True], ids=["numpy", "kernels"])
+def test_a_raw_costmap_says_the_same_in_nav2s_units(wanted):
     nav2 = pytest.importorskip("nav2_msgs.msg", reason="nav2_msgs is not built: make interfaces")
     values = np.array([-1, *range(101)], np.int8).reshape(6, 17)
     costmap = Costmap(values, GridSpec(17, 6, 0.25, -1.0, 2.0), "odom", 5_000_000_007)
-    message = CostmapWriter(nav2.Costmap).raw(costmap)
+    with kernels(wanted):
+        message = CostmapWriter(nav2.Costmap).raw(costmap)
     assert [nav2_occupancy(v) for v in message.data] == values.ravel().tolist()
     data = message.metadata
     assert (data.size_x, data.size_y, data.resolution) == (17, 6, 0.25)

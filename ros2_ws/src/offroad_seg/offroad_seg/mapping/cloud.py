@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from offroad_seg.errors import CameraError
-from offroad_seg.mapping.buffers import Scratch, message_array
+from offroad_seg.mapping.buffers import message_array
 from offroad_seg.mapping.cloud_bands import GROUND, SIDE_COLUMNS, SIDE_ROWS, STANDING, CloudBands, GroundPlane
 from offroad_seg.mapping.level import ground_view
 from offroad_seg.mapping.rays import RayTable
-from offroad_seg.native.cloud import ground_cloud
+from offroad_seg.native.cloud import CloudKernel
 from offroad_seg.spread import spread_between
 from offroad_seg.types import UNLABELLED
 
@@ -67,7 +67,7 @@ class GroundCloud:
         self._ground_height = ground_height
         self._camera: CameraModel | None = None
         self._bands: CloudBands | None = None
-        self._scratch = Scratch()
+        self._kernel: CloudKernel | None = None
         self._points_HW: NDArray[Any] = np.empty((0, 0), POINT)
 
     def points(
@@ -118,21 +118,16 @@ class GroundCloud:
         if self._camera == camera:
             return
         self._rays = RayTable.of(camera)
-        self._bands = None
+        self._bands, self._kernel = None, None
         self._points_HW = message_array((camera.height, camera.width), POINT)
         self._camera = camera
 
     def _native(self, said: Segmentation, spread: Spread, plane: GroundPlane) -> bool:
         """The same in compiled code; False where there is none."""
+        if self._kernel is None or self._kernel.spread is not spread:
+            aside = (SIDE_ROWS, SIDE_COLUMNS)
+            self._kernel = CloudKernel(
+                self._kind_256, self._least, spread, self._rays, aside, self._points_HW
+            )
         numbers = (*plane.normal_3, *plane.up_3, plane.drop, self._max_range**2)
-        return ground_cloud(
-            (said.labels_HW, said.confidence_HW),
-            self._kind_256,
-            self._least,
-            spread,
-            self._rays,
-            np.array(numbers, np.float32),
-            (SIDE_ROWS, SIDE_COLUMNS),
-            self._scratch,
-            self._points_HW,
-        )
+        return self._kernel.fill(said.labels_HW, said.confidence_HW, numbers)

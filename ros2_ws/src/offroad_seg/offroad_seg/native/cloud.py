@@ -13,7 +13,6 @@ from offroad_seg.native.spread import WORD_BLOCK
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from offroad_seg.mapping.buffers import Scratch
     from offroad_seg.mapping.rays import RayTable
     from offroad_seg.spread import Spread
 
@@ -26,68 +25,86 @@ _ALIGNED, _ROWS, _MOST_SURE = 16, 4, 255
 _ONE_EACH, _TABLED, _NODES = range(3)
 
 
-def ground_cloud(
-    said: tuple[U8, U8],
-    kind_256: U8,
-    least: int,
-    spread: Spread,
-    rays: RayTable,
-    plane_8: F32,
-    aside: tuple[int, int],
-    scratch: Scratch,
-    points_HW: NDArray[Any],
-) -> bool:
-    """The points of one image; False without the kernel, and for what it does not take: memory at an odd place.
+class CloudKernel:
+    """Where everything lies that the kernel needs for images of one size: asked once, and held on to.
 
     Args:
-        said: Labels and confidence as the network gave them, (h, w).
-        kind_256: What each label shows: 0, 1 ground, 2 what stands.
+        kind_256: uint8, what each label shows: 0, 1 ground, 2 what stands.
         least: Confidence from which a label counts.
-        spread: From (h, w) to the image's size.
+        spread: From the size of what is said to the image's.
         rays: Of the image's pixels.
-        plane_8: float32: the ground's normal, the vertical, the drop, the range squared.
         aside: Rows below and columns beside a foot at which nothing may stand.
-        scratch: Kept memory.
         points_HW: ``mapping.cloud.POINT``: where they go.
+
+    Attributes:
+        spread: As given.
     """
-    kernel = function("ground_cloud", "pppiiippppppppiipiipppipii")
-    to = pointer(points_HW, points_HW.dtype, spread.target)
-    if kernel is None or to % _ALIGNED or not all(array.flags.c_contiguous for array in said):
-        return False
-    if not 0 <= least <= _MOST_SURE:  # a byte to the kernel: more would come round to less
-        return False
-    (h, w), (height, width) = spread.source, spread.target
-    kind, (x, y) = _rays(rays)
-    nodes = x.shape[1] if kind == _NODES else 0
-    # Whole squares between nodes.
-    pitch = width - width % -NODE_STEP
-    kernel(
-        pointer(said[0], np.uint8, (h, w)),
-        pointer(said[1], np.uint8, (h, w)),
-        pointer(kind_256, np.uint8, (256,)),
-        least,
-        h,
-        w,
-        spread.tables.rows,
-        spread.tables.columns,
-        spread.tables.first,
-        *spread.tables.word_blocks,
-        pointer(x, np.float32),
-        pointer(y, np.float32),
-        pointer(rays.limits, np.float32, (2 + 2 * (len(y) - (kind == _NODES)),)),
-        kind,
-        nodes,
-        pointer(plane_8, np.float32, (8,)),
-        *aside,
-        scratch.at("mask", h * w, np.uint8),
-        scratch.at("words", w + width + WORD_BLOCK, np.uint32),
-        scratch.at("rows", _ROWS * pitch),
-        pitch,
-        to,
-        height,
-        width,
-    )
-    return True
+
+    def __init__(
+        self,
+        kind_256: U8,
+        least: int,
+        spread: Spread,
+        rays: RayTable,
+        aside: tuple[int, int],
+        points_HW: NDArray[Any],
+    ) -> None:
+        self.spread = spread
+        (h, w), (height, width) = spread.source, spread.target
+        kind, (x, y) = _rays(rays)
+        nodes = x.shape[1] if kind == _NODES else 0
+        # Whole squares between nodes.
+        pitch = width - width % -NODE_STEP
+        self._plane_8 = np.empty(8, np.float32)
+        mask, words = np.empty(h * w, np.uint8), np.empty(w + width + WORD_BLOCK, np.uint32)
+        rows = np.empty(_ROWS * pitch, np.float32)
+        self._kept = (kind_256, spread, rays, x, y, points_HW, mask, words, rows)
+        to = pointer(points_HW, points_HW.dtype, spread.target)
+        # The least confidence is a byte to the kernel: more would come round to less.
+        self._usable = to % _ALIGNED == 0 and 0 <= least <= _MOST_SURE
+        self._numbers = (
+            pointer(kind_256, np.uint8, (256,)),
+            least,
+            h,
+            w,
+            spread.tables.rows,
+            spread.tables.columns,
+            spread.tables.first,
+            *spread.tables.word_blocks,
+            pointer(x, np.float32),
+            pointer(y, np.float32),
+            pointer(rays.limits, np.float32, (2 + 2 * (len(y) - (kind == _NODES)),)),
+            kind,
+            nodes,
+            pointer(self._plane_8, np.float32),
+            *aside,
+            pointer(mask, np.uint8),
+            pointer(words, np.uint32),
+            pointer(rows, np.float32),
+            pitch,
+            to,
+            height,
+            width,
+        )
+
+    def fill(self, labels_hw: U8, confidence_hw: U8, plane_8: tuple[float, ...]) -> bool:
+        """The points of one image; False without the kernel, and for what it does not take: memory at an odd place.
+
+        Args:
+            labels_hw: As the network gave them.
+            confidence_hw: Likewise.
+            plane_8: The ground's normal, the vertical, the drop, the range squared.
+        """
+        kernel = function("ground_cloud", "pppiiippppppppiipiipppipii")
+        if kernel is None or not self._usable:
+            return False
+        if not (labels_hw.flags.c_contiguous and confidence_hw.flags.c_contiguous):
+            return False
+        self._plane_8[:] = plane_8
+        source = self.spread.source
+        labels, confidence = pointer(labels_hw, np.uint8, source), pointer(confidence_hw, np.uint8, source)
+        kernel(labels, confidence, *self._numbers)
+        return True
 
 
 def _rays(rays: RayTable) -> tuple[int, tuple[F32, F32]]:

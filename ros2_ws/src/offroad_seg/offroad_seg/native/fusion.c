@@ -131,3 +131,17 @@ KERNEL void fusion_grid(const float *restrict sums, const int8_t *restrict cost,
         tell(sums + row, lethal + row, cost + row, out + y * width + n, slot_x, caution, least);
     }
 }
+
+/* An OccupancyGrid's costs in costmap_2d's units: _RAW_256 in ros/costmap_messages.py. */
+KERNEL void raw_costs(const int8_t *restrict cost, uint8_t *restrict out, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int8_t value = cost[i];
+        const uint16_t steps = (uint16_t)(value > 0 ? value - 1 : 0);
+        /* Rounded up: for 1 to 98 no product has more than 16 bits. */
+        uint8_t raw = (uint8_t)(1 + (uint16_t)(steps * 251 + 96) / 97);
+        raw = value > 98 ? (uint8_t)(value + 154) : raw;
+        raw = value == 0 ? 0 : raw;
+        out[i] = value < 0 || value > 100 ? 255 : raw;
+    }
+}

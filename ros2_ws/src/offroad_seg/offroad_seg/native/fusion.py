@@ -153,5 +153,19 @@ def unroll(store: Store, slot: tuple[int, int], numbers: tuple[float, ...], out_
     return True
 
 
+def raw_costs(cost_HW: I8, out_HW: U8) -> bool:
+    """An OccupancyGrid's costs in costmap_2d's units; False without the kernel.
+
+    Args:
+        cost_HW: int8; what is no cost becomes 255, no information.
+        out_HW: uint8 of the same shape.
+    """
+    kernel = function("raw_costs", "ppi")
+    if kernel is None or not cost_HW.flags.c_contiguous:
+        return False
+    kernel(pointer(cost_HW, np.int8), pointer(out_HW, np.uint8, cost_HW.shape), cost_HW.size)
+    return True
+
+
 def _within(slot: tuple[int, int], shape: tuple[int, ...]) -> bool:
     return 0 <= slot[0] < shape[0] and 0 <= slot[1] < shape[1]

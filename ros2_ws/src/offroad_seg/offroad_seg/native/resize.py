@@ -34,6 +34,7 @@ class _Places:
     Attributes:
         first_N: int32; likewise ``second_N``.
         weight_N2: int16, of 2048: theirs.
+        at: Where the three lie in memory; valid as long as this object.
     """
 
     def __init__(self, source: int, target: int, *, rows: bool) -> None:
@@ -48,6 +49,8 @@ class _Places:
         self.second_N = np.clip(first_N + 1, 0, source - 1)
         weights = np.stack([np.float32(1) - part_N, part_N], axis=1) * np.float32(_WEIGHT)
         self.weight_N2 = np.rint(weights).astype(np.int16)
+        numbers = (self.first_N, np.int32), (self.second_N, np.int32), (self.weight_N2, np.int16)
+        self.at = tuple(pointer(array, dtype) for array, dtype in numbers)
 
 
 _places = lru_cache(maxsize=32)(_Places)
@@ -88,12 +91,10 @@ def resize_rgb(image_HWC: U8, out_HWC: U8) -> bool:
     kernel(
         image_HWC.ctypes.data,
         image_HWC.strides[0],
-        pointer(down.first_N, np.int32, (to_height,)),
-        pointer(down.second_N, np.int32, (to_height,)),
-        pointer(down.weight_N2, np.int16, (to_height, 2)),
+        *down.at,
         pointer(left_W, np.int32, (to_width,)),
         pointer(right_W, np.int32, (to_width,)),
-        pointer(across.weight_N2, np.int16, (to_width, 2)),
+        across.at[2],
         fast,
         pointer(rows, np.int16),
         out_HWC.ctypes.data,

@@ -12,11 +12,11 @@ import numpy as np
 from nav_msgs.msg import OccupancyGrid
 
 from offroad_seg.mapping.buffers import message_array
-from offroad_seg.ros.messages import hand_over, header_message, owned_bytes
+from offroad_seg.native.fusion import raw_costs
+from offroad_seg.ros.messages import hand_over, owned_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from std_msgs.msg import Header
 
     from offroad_seg.types import Costmap, GridSpec
 
@@ -26,6 +26,8 @@ _RAW_256 = np.full(256, 255, np.uint8)
 _RAW_256[0] = 0
 _RAW_256[1:99] = np.ceil(1 + (np.arange(1, 99) - 1) * 251 / 97)  # up: that one divides whole numbers
 _RAW_256[99:101] = (253, 254)
+
+_NS = 1_000_000_000
 
 
 class CostmapWriter:
@@ -44,9 +46,11 @@ class CostmapWriter:
         if self._raw is not None:
             self._raw.metadata.layer = "perception"
             self._raw.metadata.origin.orientation.w = 1.0
+            stamp = self._raw.header.stamp
+            self._raw.metadata.map_load_time = self._raw.metadata.update_time = stamp
         self._grid.info.origin.orientation.w = 1.0
+        self._grid.info.map_load_time = self._grid.header.stamp
         self._grid_size = self._raw_size = (0.0, 0, 0)
-        self._headed: tuple[Costmap, Header] | None = None
         self._raw_HW: NDArray[np.uint8] = message_array((0, 0))
 
     def grid(self, costmap: Costmap) -> OccupancyGrid:
@@ -61,9 +65,8 @@ class CostmapWriter:
         np.copyto(np.frombuffer(self._cells, np.int8).reshape(costmap.cost_HW.shape), costmap.cost_HW)
         message, grid = self._grid, costmap.grid
         hand_over(message, self._cells)
-        message.header = self._header(costmap)
+        _put_header(message.header, costmap)
         info = message.info
-        info.map_load_time = message.header.stamp
         size = (grid.resolution, grid.width, grid.height)
         if size != self._grid_size:
             # Only then: every field that is set is looked at.
@@ -80,26 +83,21 @@ class CostmapWriter:
         _check(costmap)
         if self._raw_HW.shape != costmap.cost_HW.shape:
             self._raw_HW = message_array(costmap.cost_HW.shape)
-        cv2.LUT(np.ascontiguousarray(costmap.cost_HW, np.int8).view(np.uint8), _RAW_256, dst=self._raw_HW)
+        cost_HW = np.ascontiguousarray(costmap.cost_HW, np.int8)
+        if not raw_costs(cost_HW, self._raw_HW):
+            cv2.LUT(cost_HW.view(np.uint8), _RAW_256, dst=self._raw_HW)
         message, grid = self._raw, costmap.grid
         assert message is not None
         data = owned_bytes(self._raw_HW)
         assert data is not None
         hand_over(message, data)
-        message.header = self._header(costmap)
+        _put_header(message.header, costmap)
         metadata = message.metadata
-        metadata.map_load_time = metadata.update_time = message.header.stamp
         size = (grid.resolution, grid.width, grid.height)
         if size != self._raw_size:
             metadata.resolution, metadata.size_x, metadata.size_y = self._raw_size = size
         _put_origin(metadata.origin, grid)
         return message
-
-    def _header(self, costmap: Costmap) -> Header:
-        """Both messages of a costmap share one."""
-        if self._headed is None or self._headed[0] is not costmap:
-            self._headed = costmap, header_message(costmap.stamp_ns, costmap.frame_id)
-        return self._headed[1]
 
 
 def _check(costmap: Costmap) -> None:
@@ -111,6 +109,13 @@ def _check(costmap: Costmap) -> None:
         raise ValueError(f"costmap resolution and origin {numbers} are not usable")
     if costmap.cost_HW.shape != (grid.height, grid.width) or costmap.cost_HW.size == 0:
         raise ValueError(f"costmap of shape {costmap.cost_HW.shape} for {grid.height}×{grid.width} cells")
+
+
+def _put_header(header: Any, costmap: Costmap) -> None:
+    """Also where the stamp stands once more: it is one object."""
+    header.stamp.sec, header.stamp.nanosec = divmod(costmap.stamp_ns, _NS)
+    if header.frame_id != costmap.frame_id:
+        header.frame_id = costmap.frame_id
 
 
 def _put_origin(pose: Any, grid: GridSpec) -> None:
