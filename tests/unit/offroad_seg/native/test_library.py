@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from offroad_seg.native import library
-from offroad_seg.native.library import SWITCH, enabled, find, fingerprint, function, head, pointer, want
+from offroad_seg.native.library import SWITCH, enabled, find, fingerprint, function, pointer, want
 from tests.helpers.native import kernels
 
 FOLDER = Path(library.__file__).parent
@@ -116,9 +116,6 @@ def test_addresses_are_remembered_for_the_array_alone():
         array = np.zeros(n % 50 + 1, np.float32)
         assert pointer(array, np.float32) == pointer(array, np.float32) == array.ctypes.data
     kept = np.zeros(8, np.int64)
-    part = head(kept, 5, np.int64)
-    assert part.shape == (5,)
-    assert pointer(part, np.int64, (5,)) == part.ctypes.data == kept.ctypes.data
     assert pointer(kept[3:], np.int64) == kept.ctypes.data + 24
 
 

@@ -15,6 +15,9 @@ from offroad_seg.camera import CameraModel
 from offroad_seg.errors import TransformError
 from offroad_seg.mapping.grid import GridSize
 from offroad_seg.mapping.ground_plane import GroundPlaneProjector
+from offroad_seg.mapping.level import ground_view
+from offroad_seg.mapping.looks import Cells
+from offroad_seg.native import library
 from offroad_seg.ontology import Ontology
 from offroad_seg.transforms import Transform, camera_mount
 from offroad_seg.types import UNLABELLED, GridObservation, Segmentation
@@ -186,6 +189,27 @@ def test_many_standing_classes_twins():
     assert np.unique(numpy[0]).size > 8
     for one, other in zip(numpy, native, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_another_window_than_the_kernel_has_room_for_is_refused():
+    """It trusts what it is told; a projector never asks for one."""
+    if not library.enabled():
+        pytest.skip(library.find()[1])
+    projector = GroundPlaneProjector(ONTOLOGY, SIZE, max_range=6.0)
+    segmentation = picture(0, 9, CAMERAS["pinhole"])
+    projector.project(segmentation, CAMERAS["pinhole"], camera_mount(0, 0, 1.2, 0, 0.4, 0))
+    kernel, view = projector._kernel, ground_view(camera_mount(0, 0, 1.2, 0, 0.4, 0), None)
+    assert kernel is not None
+    pictures = (segmentation.labels_HW, segmentation.confidence_HW)
+    for size in (GridSize(9.1, 7.0, 0.1), GridSize(4.5, 3.5, 0.05)):
+        with pytest.raises(ValueError, match="is not one of"):
+            kernel.project(*pictures, view, size.around(0, 0), [(0, 1)], Cells.empty(size.cells_y, size.cells_x))
+    for out in (Cells.empty(70, 91), Cells.empty(71, 90)):
+        with pytest.raises(ValueError, match="a kernel wants"):
+            kernel.project(*pictures, view, SIZE.around(0, 0), [(0, 1)], out)
+    small = np.zeros((60, 104), np.uint8)
+    with pytest.raises(ValueError, match="a kernel wants"):
+        kernel.project(small, small, view, SIZE.around(0, 0), [(0, 1)], Cells.empty(70, 90))
 
 
 def test_the_nearest_pixel_is_rounded_as_the_kernel_does():

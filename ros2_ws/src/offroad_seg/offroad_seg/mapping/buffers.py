@@ -23,7 +23,6 @@ class Scratch:
         self._flat: dict[str, NDArray[Any]] = {}
         # With shape and type as they were asked for: most are asked for alike in every frame.
         self._last: dict[str, tuple[tuple[int, ...], Any, NDArray[Any]]] = {}
-        self._memory: dict[str, tuple[Any, int, int, NDArray[Any]]] = {}
 
     def get(self, name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
         """An array of that shape, C-contiguous, with undefined contents."""
@@ -38,16 +37,6 @@ class Scratch:
         found = flat[:size].reshape(shape)
         self._last[name] = (shape, dtype, found)
         return found
-
-    def at(self, name: str, size: int, dtype: Any = np.float32) -> int:
-        """Where in memory there is room for so many numbers, for a kernel to work in; apart from what ``get`` gives."""
-        known = self._memory.get(name)
-        if known is not None and known[0] is dtype and known[1] >= size:
-            return known[2]
-        room = np.empty(size, dtype)
-        address = int(room.ctypes.data)
-        self._memory[name] = (dtype, size, address, room)
-        return address
 
 
 def message_array(shape: tuple[int, ...], dtype: Any = np.uint8) -> NDArray[Any]:

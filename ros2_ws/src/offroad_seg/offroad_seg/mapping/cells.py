@@ -165,16 +165,6 @@ def _span(
     return min(max(first, 0), cells), min(max(end, 0), cells)
 
 
-def cover_of(lens: Lens, view: GroundView, resolution: float) -> float:
-    """Pixels that a cell covers along the line of sight, times the depth squared: see ``worth_of``."""
-    return lens.focal * -view.drop * resolution
-
-
-def spread_of(view: GroundView, slope_uncertainty: float) -> float:
-    """Spread of a cell's place for each square metre of distance, in units of what halves its worth."""
-    return slope_uncertainty / (-view.drop * SPREAD_M)
-
-
 def worth_of(
     depth: F32, distance: F32, lens: Lens, view: GroundView, resolution: float, slope_uncertainty: float
 ) -> F32:
@@ -193,10 +183,10 @@ def worth_of(
         slope_uncertainty: Radians.
     """
     worth = np.multiply(depth, depth, out=depth)
-    np.divide(cover_of(lens, view, resolution), worth, out=worth)
+    np.divide(lens.focal * -view.drop * resolution, worth, out=worth)
     np.minimum(worth, 1.0, out=worth)
     spread = np.multiply(distance, distance)
-    np.multiply(spread, spread_of(view, slope_uncertainty), out=spread)
+    np.multiply(spread, slope_uncertainty / (-view.drop * SPREAD_M), out=spread)
     np.multiply(spread, spread, out=spread)
     np.add(spread, 1.0, out=spread)
     return np.divide(worth, spread, out=worth)

@@ -125,13 +125,6 @@ def pointer(array: NDArray[Any], dtype: Any, shape: tuple[int, ...] | None = Non
     return _remember(array, known[1] if known is not None and is_known else int(array.ctypes.data), dtype)
 
 
-def head(array: NDArray[Any], n: int, dtype: Any) -> NDArray[Any]:
-    """The first n entries of a kept array of that type, of which ``pointer`` knows the address without asking."""
-    part = array[:n]
-    _remember(part, pointer(array, dtype), dtype)
-    return part
-
-
 def _remember(array: NDArray[Any], address: int, dtype: Any) -> int:
     if len(_addresses) >= _MOST_ADDRESSES:
         _addresses.clear()
