@@ -203,7 +203,9 @@ def test_another_window_than_the_kernel_has_room_for_is_refused():
     pictures = (segmentation.labels_HW, segmentation.confidence_HW)
     for size in (GridSize(9.1, 7.0, 0.1), GridSize(4.5, 3.5, 0.05)):
         with pytest.raises(ValueError, match="is not one of"):
-            kernel.project(*pictures, view, size.around(0, 0), [(0, 1)], Cells.empty(size.cells_y, size.cells_x))
+            kernel.project(
+                *pictures, view, size.around(0, 0), [(0, 1)], Cells.empty(size.cells_y, size.cells_x)
+            )
     for out in (Cells.empty(70, 91), Cells.empty(71, 90)):
         with pytest.raises(ValueError, match="a kernel wants"):
             kernel.project(*pictures, view, SIZE.around(0, 0), [(0, 1)], out)
