@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import CameraError, DepthError, OffroadSegError, TransformError
@@ -107,9 +108,9 @@ class PerceptionPipeline:
         self.check_sight(frame)
         segmentation = self.segmenter.segment(frame)
         perception = self.map(frame, segmentation, base_T_camera, odom_T_base)
-        perception.timings_ms.update(self.segmenter.timings_ms)
-        perception.timings_ms["total"] = 1e3 * (time.perf_counter() - started)
-        return perception
+        timings = {**self.segmenter.timings_ms, **perception.timings_ms}
+        timings["total"] = 1e3 * (time.perf_counter() - started)
+        return replace(perception, timings_ms=timings)
 
     def check_sight(self, frame: Frame) -> None:
         """The beginning of ``process``, for who calls its parts: whether the picture shows anything.
