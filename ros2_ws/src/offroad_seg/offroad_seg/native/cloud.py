@@ -51,14 +51,15 @@ class CloudKernel:
     ) -> None:
         self.spread = spread
         (h, w), (height, width) = spread.source, spread.target
-        kind, (x, y) = _rays(rays)
+        kind, (x, y), limits = *_rays(rays), rays.limits
         nodes = x.shape[1] if kind == _NODES else 0
         # Whole squares between nodes.
         pitch = width - width % -NODE_STEP
         self._plane_8 = np.empty(8, np.float32)
         mask, words = np.empty(h * w, np.uint8), np.empty(w + width + WORD_BLOCK, np.uint32)
         rows = np.empty(_ROWS * pitch, np.float32)
-        self._kept = (kind_256, spread, rays, x, y, points_HW, mask, words, rows)
+        # Whatever an address is kept of is held on to.
+        self._kept = (kind_256, spread, x, y, limits, points_HW, mask, words, rows)
         to = pointer(points_HW, points_HW.dtype, spread.target)
         # The least confidence is a byte to the kernel: more would come round to less.
         self._usable = to % _ALIGNED == 0 and 0 <= least <= _MOST_SURE
@@ -73,7 +74,7 @@ class CloudKernel:
             *spread.tables.word_blocks,
             pointer(x, np.float32),
             pointer(y, np.float32),
-            pointer(rays.limits, np.float32, (2 + 2 * (len(y) - (kind == _NODES)),)),
+            pointer(limits, np.float32, (2 + 2 * (len(y) - (kind == _NODES)),)),
             kind,
             nodes,
             pointer(self._plane_8, np.float32),

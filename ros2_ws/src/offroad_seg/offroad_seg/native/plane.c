@@ -24,7 +24,7 @@ typedef struct {
     /* Of the window. */
     int64_t rows, columns;
     double resolution;
-    /* Room to work in: see room() in native/plane.py. */
+    /* Room to work in: see _put_room in native/plane.py. */
     edges_t edges;
     uint8_t *scan_rows;
     int32_t *scan_pixels;
