@@ -141,11 +141,11 @@ class Letterbox:
             )
         bottom, right = place.top + place.height, place.left + place.width
         if place.height < self.height:
-            out[: place.top] = value
-            out[bottom:] = value
+            out[: place.top].fill(value)
+            out[bottom:].fill(value)
         if place.width < self.width:
-            out[place.top : bottom, : place.left] = value
-            out[place.top : bottom, right:] = value
+            out[place.top : bottom, : place.left].fill(value)
+            out[place.top : bottom, right:].fill(value)
         return out[place.top : bottom, place.left : right]
 
 

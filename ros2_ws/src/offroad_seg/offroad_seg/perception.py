@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offroad_seg.errors import CameraError, DepthError, OffroadSegError, TransformError
@@ -107,10 +106,10 @@ class PerceptionPipeline:
         self._check_time(frame)
         self.check_sight(frame)
         segmentation = self.segmenter.segment(frame)
-        perception = self.map(frame, segmentation, base_T_camera, odom_T_base)
-        timings = {**self.segmenter.timings_ms, **perception.timings_ms}
+        timings = dict(self.segmenter.timings_ms)
+        perception = self._map(frame, segmentation, base_T_camera, odom_T_base, timings)
         timings["total"] = 1e3 * (time.perf_counter() - started)
-        return replace(perception, timings_ms=timings)
+        return perception
 
     def check_sight(self, frame: Frame) -> None:
         """The beginning of ``process``, for who calls its parts: whether the picture shows anything.
@@ -136,7 +135,16 @@ class PerceptionPipeline:
             OffroadSegError: The frame is older than the last one: ``reset`` first.
         """
         self._check_time(frame)
-        timings: dict[str, float] = {}
+        return self._map(frame, segmentation, base_T_camera, odom_T_base, {})
+
+    def _map(
+        self,
+        frame: Frame,
+        segmentation: Segmentation,
+        base_T_camera: Transform | None,
+        odom_T_base: Transform | None,
+        timings: dict[str, float],
+    ) -> Perception:
         observation: GridObservation | None = None
         costmap: Costmap | None = None
         reason = self._missing(frame, base_T_camera, odom_T_base)

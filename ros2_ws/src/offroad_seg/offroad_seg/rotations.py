@@ -59,17 +59,17 @@ def matrix_of(xyzw: tuple[float, float, float, float]) -> F64:
     )
 
 
-def quaternion_of(rotation_33: F64) -> tuple[float, ...]:
+def quaternion_of(rotation_33: F64) -> tuple[float, float, float, float]:
     """x, y, z, w of a rotation, w ≥ 0: by its largest entry, so that no small number is divided by (Shepperd 1978)."""
     (a, b, c), (d, e, f), (g, h, i) = rotation_33.tolist()
     squares = (1.0 + a - e - i, 1.0 - a + e - i, 1.0 - a - e + i, 1.0 + a + e + i)
     largest = squares.index(max(squares))
-    found = (
+    x, y, z, w = (
         (squares[0], b + d, c + g, h - f),
         (b + d, squares[1], f + h, c - g),
         (c + g, f + h, squares[2], d - b),
         (h - f, c - g, d - b, squares[3]),
     )[largest]
-    scale = 1.0 / math.sqrt(sum(v * v for v in found))
-    scale = -scale if found[3] < 0.0 else scale
-    return tuple(v * scale for v in found)
+    scale = 1.0 / math.sqrt(x * x + y * y + z * z + w * w)
+    scale = -scale if w < 0.0 else scale
+    return x * scale, y * scale, z * scale, w * scale

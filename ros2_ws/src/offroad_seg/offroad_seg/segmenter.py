@@ -42,6 +42,8 @@ class NetworkSegmentation(Segmentation):
 # Results stay valid until the next but one call: one can be published while the next is worked out.
 _KEPT = 2
 
+_BYTE = np.dtype(np.uint8)  # made once: a comparison with the bare type makes one each time
+
 # Turn of the image, degrees clockwise, that sets it upright → how OpenCV turns it there, and back.
 _TURNS: dict[int, tuple[int, int] | None] = {
     0: None,
@@ -140,10 +142,18 @@ class Segmenter:
         if self._output_size is not None:
             width, height = self._output_size
         arrays = _oldest(self._outputs, height, width, len(found))
-        spread = spread_between(inside[0].shape, (height, width))
-        for network_HW, array in zip(inside, arrays, strict=True):
-            spread.apply(network_HW, array)
-        network = self._network(inside, frame, mean_confidence)
+        kept = self._kept_network(inside, frame)
+        spread_between(inside[0].shape, (height, width)).apply_all(inside, arrays, kept)
+        network = None
+        if kept:
+            network = Segmentation(
+                kept[0],
+                kept[1],
+                frame.stamp_ns,
+                frame.frame_id,
+                mean_confidence,
+                kept[2] if len(kept) > 2 else None,
+            )
         restored = time.perf_counter()
         self.timings_ms = {
             "letterbox": 1e3 * (boxed - started),
@@ -173,7 +183,7 @@ class Segmenter:
                 )
             named.append(("ood", output.ood_BHW))
         for name, array in named:
-            if array.shape != expected or array.dtype != np.uint8:
+            if array.shape != expected or array.dtype != _BYTE:
                 raise EngineError(
                     f"the engine's {name} are {array.dtype} {array.shape}, the bundle promises uint8 {expected}",
                     where=self.engine.name,
@@ -200,19 +210,15 @@ class Segmenter:
             return tuple(array[inside] for array in found)
         return tuple(np.asarray(cv2.rotate(array[inside], self._turn[1]), np.uint8) for array in found)
 
-    def _network(self, inside: tuple[U8, ...], frame: Frame, mean_confidence: float) -> Segmentation | None:
-        """The network's own pixels in buffers that outlive the engine's next call."""
+    def _kept_network(self, inside: tuple[U8, ...], frame: Frame) -> tuple[U8, ...]:
+        """Buffers for the network's own pixels, which outlive the engine's next call; none where they say no more."""
         height, width = inside[0].shape
         if (
             self._output_size is None
             and height * width >= frame.image_HWC.shape[0] * frame.image_HWC.shape[1]
         ):
-            return None
-        arrays = _oldest(self._network_outputs, height, width, len(inside))
-        for network_HW, array in zip(inside, arrays, strict=True):
-            array[:] = network_HW
-        ood = arrays[2] if len(arrays) > 2 else None
-        return Segmentation(arrays[0], arrays[1], frame.stamp_ns, frame.frame_id, mean_confidence, ood)
+            return ()
+        return _oldest(self._network_outputs, height, width, len(inside))
 
 
 def check_view(output_size: tuple[int, int] | None, rotation: int) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from offroad_seg.native.spread import SpreadTables, spread_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 Number = TypeVar("Number", bound=np.generic)
@@ -53,15 +55,31 @@ class Spread:
 
     def apply(self, source: NDArray[Number], out: NDArray[Number]) -> NDArray[Number]:
         """The source at the target's size, in ``out``, which is C-contiguous."""
+        self.apply_all((source,), (out,))
+        return out
+
+    def apply_all(
+        self,
+        sources: Sequence[NDArray[Number]],
+        outs: Sequence[NDArray[Number]],
+        copies: Sequence[NDArray[Number]] = (),
+    ) -> None:
+        """Several sources at once, and copies of them as they are; where these go is C-contiguous."""
+        sizes = (self.source, self.target)
+        if self.source != self.target and spread_bytes(sources, self.tables, outs, copies, sizes):
+            return
+        for source, copy in zip(sources, copies):  # noqa: B905 – or none
+            np.copyto(copy, source)
+        for source, out in zip(sources, outs, strict=True):
+            self._put(source, out)
+
+    def _put(self, source: NDArray[Number], out: NDArray[Number]) -> None:
         if self.source == self.target:
             np.copyto(out, source)
-        elif spread_bytes(source, self.tables, out, (self.source, self.target)):
-            pass
         elif self.target[0] >= self.source[0]:
             self.down(self.across(source), out)
         else:
             np.copyto(out, self.across(np.take(source, self.rows_H, axis=0, mode="clip")))
-        return out
 
 
 @lru_cache(maxsize=16)

@@ -107,21 +107,23 @@ def interpolate(before: Transform, after: Transform, share: float) -> Transform:
         return before
     if share >= 1.0:
         return after
-    first, second = quaternion_of(before.rotation_33), quaternion_of(after.rotation_33)
-    if sum(a * b for a, b in zip(first, second, strict=True)) < 0.0:
-        second = tuple(-v for v in second)  # the shorter way round
+    a, b, c, d = quaternion_of(before.rotation_33)
+    e, f, g, h = quaternion_of(after.rotation_33)
+    if a * e + b * f + c * g + d * h < 0.0:
+        e, f, g, h = -e, -f, -g, -h  # the shorter way round
     # Between the two on the unit sphere; by both chords, as the arc cosine is blind to small angles.
-    angle = 2.0 * math.atan2(math.dist(first, second), math.dist(first, tuple(-v for v in second)))
+    first, second = (a, b, c, d), (e, f, g, h)
+    angle = 2.0 * math.atan2(math.dist(first, second), math.dist(first, (-e, -f, -g, -h)))
     whole = math.sin(angle)
-    parts = (1.0 - share, share)
+    p, q = 1.0 - share, share
     if whole > 1e-9:
-        parts = (math.sin((1.0 - share) * angle) / whole, math.sin(share * angle) / whole)
-    x, y, z, w = (parts[0] * a + parts[1] * b for a, b in zip(first, second, strict=True))
+        p, q = math.sin(p * angle) / whole, math.sin(q * angle) / whole
+    x, y, z, w = p * a + q * e, p * b + q * f, p * c + q * g, p * d + q * h
     norm = math.sqrt(x * x + y * y + z * z + w * w)
-    return Transform(
-        matrix_of((x / norm, y / norm, z / norm, w / norm)),
-        (1.0 - share) * before.translation_3 + share * after.translation_3,
-    )
+    rotation_33 = matrix_of((x / norm, y / norm, z / norm, w / norm))
+    p, q = 1.0 - share, share
+    (a, b, c), (d, e, f) = before.translation_3.tolist(), after.translation_3.tolist()
+    return Transform(rotation_33, np.array((p * a + q * d, p * b + q * e, p * c + q * f)))
 
 
 class _Edge:

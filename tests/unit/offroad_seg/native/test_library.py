@@ -8,13 +8,24 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from offroad_seg.native import library
-from offroad_seg.native.library import SWITCH, enabled, find, fingerprint, function, pointer, want
+from offroad_seg.native.library import (
+    SWITCH,
+    address,
+    enabled,
+    find,
+    fingerprint,
+    function,
+    pointer,
+    room,
+    want,
+)
 from tests.helpers.native import kernels
 
 FOLDER = Path(library.__file__).parent
@@ -198,3 +209,40 @@ def test_kernels_stay_within_their_arrays(tmp_path):
         ASAN_OPTIONS="detect_leaks=0:abort_on_error=1",
         PYTHONMALLOC="malloc",
     )
+
+
+def _read_only():
+    array = np.zeros((3, 5), np.uint8)
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((3, 5), np.float32),
+        np.zeros((6, 5), np.uint8)[2:],
+        np.zeros((3, 9, 3), np.uint8)[:, 2:7],
+        np.zeros((3, 5), np.uint8)[::-1],
+        np.zeros((4, 2), [("x", "<f4"), ("label", "u1")]),
+        np.zeros((0, 5), np.uint8),
+        np.frombuffer(bytes(15), np.uint8),
+        _read_only(),
+    ],
+    ids=["whole", "rows", "columns", "backwards", "points", "empty", "bytes", "read-only"],
+)
+def test_an_address_is_what_numpy_says(array):
+    assert address(array) == array.ctypes.data
+
+
+def test_room_is_kept_for_each_thread_and_size():
+    mine, larger = room(1000), room(1001)
+    assert room(1000) == mine != larger
+    found = []
+    thread = threading.Thread(target=lambda: found.append(room(1000)))
+    thread.start()
+    thread.join()
+    assert found[0] != mine
+    for size in range(1, 100):
+        room(size)
+    assert len(library._room.kept) <= library._MOST_ROOMS

@@ -38,3 +38,42 @@ def test_pictures_that_lie_otherwise_in_memory_are_spread_too(way):
     with kernels(True):
         out = spread.apply(source, np.empty((47, 61), np.uint8))
     np.testing.assert_array_equal(out, source[spread.rows_H][:, spread.columns_W])
+
+
+@given(st.integers(0, 2**31), SIDE, SIDE, SIDE, SIDE, st.integers(1, 3), st.booleans())
+def test_several_at_once_and_copies_of_them(seed, h, w, height, width, count, copied):
+    """As the segmenter asks for labels, confidence and scores, and keeps what the network said."""
+    wholes = np.random.default_rng(seed).integers(0, 256, (count, h, w + 3), dtype=np.uint8)
+    if (h, w) == (height, width):
+        width += 1  # the same size is only copied: see below
+    spread = Spread((h, w), (height, width))
+
+    def work():
+        outs = [np.full((height, width), 7, np.uint8) for _ in range(count)]
+        copies = [np.full((h, w), 7, np.uint8) for _ in range(count)] if copied else []
+        spread.apply_all([whole[:, 2 : 2 + w] for whole in wholes], outs, copies)
+        return np.concatenate([array.ravel() for array in (*outs, *copies)])
+
+    numpy, native = twins(work)
+    np.testing.assert_array_equal(numpy, native)
+    if copied:
+        np.testing.assert_array_equal(native[count * height * width :], wholes[:, :, 2 : 2 + w].ravel())
+
+
+def test_pictures_whose_rows_lie_differently_far_apart_are_spread_too():
+    rows = np.random.default_rng(2).integers(0, 256, (20, 33), dtype=np.uint8)
+    sources = [rows[:, :30], np.ascontiguousarray(rows[:, 3:])]
+    spread = Spread((20, 30), (47, 61))
+    outs = [np.empty((47, 61), np.uint8) for _ in sources]
+    with kernels(True):
+        spread.apply_all(sources, outs)
+    for source, out in zip(sources, outs, strict=True):
+        np.testing.assert_array_equal(out, source[spread.rows_H][:, spread.columns_W])
+
+
+def test_of_the_same_size_they_are_copied():
+    sources = np.random.default_rng(3).integers(0, 256, (2, 20, 30), dtype=np.uint8)
+    outs, copies = np.zeros((2, 2, 20, 30), np.uint8)
+    Spread((20, 30), (20, 30)).apply_all(sources, outs, copies)
+    np.testing.assert_array_equal(outs, sources)
+    np.testing.assert_array_equal(copies, sources)

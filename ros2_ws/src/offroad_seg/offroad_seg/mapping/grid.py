@@ -59,10 +59,16 @@ class GridSize:
 
         Windows of one size around any two points share their cells where they overlap.
         """
-        cell_x = math.floor(x / self.resolution + 0.5) - self.cells_x // 2
-        cell_y = math.floor(y / self.resolution + 0.5) - self.cells_y // 2
+        cell_x, cell_y = self.cell_around(x, y)
         return GridSpec(
             self.cells_x, self.cells_y, self.resolution, cell_x * self.resolution, cell_y * self.resolution
+        )
+
+    def cell_around(self, x: float, y: float) -> tuple[int, int]:
+        """``origin_cell`` of the window around a point."""
+        return (
+            math.floor(x / self.resolution + 0.5) - self.cells_x // 2,
+            math.floor(y / self.resolution + 0.5) - self.cells_y // 2,
         )
 
 

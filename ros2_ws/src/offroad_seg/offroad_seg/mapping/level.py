@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,13 +45,10 @@ class GroundView:
     slope_x: float
     slope_y: float
 
-    @cached_property
-    def numbers_12(self) -> F64:
+    def put_numbers(self, out_12: F64) -> None:
         """The turn, row by row, drop, slope_x and slope_y: what the compiled kernels are told."""
-        numbers = np.empty(12)
-        numbers[:9] = self.camera_R_grid.ravel()
-        numbers[9:] = self.drop, self.slope_x, self.slope_y
-        return numbers
+        out_12[:9] = self.camera_R_grid.ravel()
+        out_12[9:] = self.drop, self.slope_x, self.slope_y
 
     @property
     def homography_33(self) -> F64:
@@ -122,7 +117,8 @@ def _ground_view(
             mend="check the odometry's orientation (REP-103: z up)",
         )
     base_x, base_y, _ = pose.translation_3.tolist()
-    over_x, over_y, over_z = (sum(map(mul, row, mount_3)) for row in rotation)
+    x, y, z = mount_3
+    over_x, over_y, over_z = (a * x + b * y + c * z for a, b, c in rotation)
     slope_x, slope_y = -normal_x / normal_z, -normal_y / normal_z
     drop = (
         slope_x * (over_x + ground_height * normal_x)

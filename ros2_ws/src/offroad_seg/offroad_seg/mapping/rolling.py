@@ -179,7 +179,8 @@ class RollingCostmap:
         if odom_T_base is None:
             cell = origin_cell(observation.grid)
         else:
-            cell = origin_cell(self._size.around(*odom_T_base.translation_3[:2].tolist()))
+            x, y, _ = odom_T_base.translation_3.tolist()
+            cell = self._size.cell_around(x, y)
         if self._stamp_ns is None or stamp_ns >= self._stamp_ns:
             self._scale(stamp_ns)
             self._move(cell)

@@ -50,8 +50,10 @@ class GroundSlope:
             self._up_3 = odom_T_base.rotation_33[:, 2].copy()
         elif self._stamp_ns is not None and math.isfinite(self._slope_time):
             share = 1.0 - math.exp(-(stamp_ns - self._stamp_ns) * 1e-9 / self._slope_time)
-            up_3, axis_3 = self._up_3.tolist(), odom_T_base.rotation_33[:, 2].tolist()
-            x, y, z = ((1.0 - share) * up + share * axis for up, axis in zip(up_3, axis_3, strict=True))
-            self._up_3 = np.array((x, y, z)) / math.sqrt(x * x + y * y + z * z)
+            (a, b, c), (d, e, f) = self._up_3.tolist(), odom_T_base.rotation_33[:, 2].tolist()
+            kept = 1.0 - share
+            x, y, z = kept * a + share * d, kept * b + share * e, kept * c + share * f
+            norm = math.sqrt(x * x + y * y + z * z)
+            self._up_3 = np.array((x / norm, y / norm, z / norm))
         self._stamp_ns = stamp_ns
         return self._up_3

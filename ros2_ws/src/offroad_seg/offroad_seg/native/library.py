@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import threading
 from functools import cache, lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -122,11 +123,46 @@ def pointer(array: NDArray[Any], dtype: Any, shape: tuple[int, ...] | None = Non
         raise ValueError(
             f"a kernel wants {np.dtype(dtype)} {shape or ''}, C-contiguous, and got {array.dtype} {array.shape}"
         )
-    return _remember(array, known[1] if known is not None and is_known else int(array.ctypes.data), dtype)
+    return _remember(array, known[1] if known is not None and is_known else address(array), dtype)
 
 
-def _remember(array: NDArray[Any], address: int, dtype: Any) -> int:
+def _remember(array: NDArray[Any], at: int, dtype: Any) -> int:
     if len(_addresses) >= _MOST_ADDRESSES:
         _addresses.clear()
-    _addresses[id(array)] = (ref(array), address, dtype)
-    return address
+    _addresses[id(array)] = (ref(array), at, dtype)
+    return at
+
+
+_BYTE: Any = ctypes.c_char  # before Python 3.12 an array is no buffer to a type checker
+
+
+def address(array: NDArray[Any]) -> int:
+    """Where an array's memory begins, whatever its order: not remembered, for arrays that are new in every frame."""
+    try:
+        # Quicker than to ask numpy, which makes an object of several layers for it.
+        return ctypes.addressof(_BYTE.from_buffer(array))
+    except (BufferError, TypeError, ValueError):  # not to be written, rows that lie apart, or empty
+        return int(array.ctypes.data)
+
+
+class _Room(threading.local):
+    def __init__(self) -> None:
+        self.kept: dict[int, tuple[NDArray[np.uint8], int]] = {}
+
+
+_room = _Room()
+_MOST_ROOMS = 16
+
+
+def room(size: int) -> int:
+    """Where a kernel may write that many bytes to work in: kept for each thread, until it asks for as many again.
+
+    Never more than was asked for, so that a sanitizer sees who writes behind it.
+    """
+    found = _room.kept.get(size)
+    if found is None:
+        if len(_room.kept) >= _MOST_ROOMS:
+            _room.kept.clear()
+        array = np.empty(size, np.uint8)
+        found = _room.kept[size] = array, address(array)
+    return found[1]

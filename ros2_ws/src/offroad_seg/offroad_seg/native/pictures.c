@@ -4,7 +4,13 @@
  */
 #include "common.h"
 
-enum { PATTERN_PIXELS = 5, PATTERN_BYTES = 16 };
+enum { PATTERN_PIXELS = 5, PATTERN_BYTES = 16, LINE = 64, AHEAD = 16 * LINE };
+
+#ifdef __GNUC__
+#define FETCH_ONCE(from) __builtin_prefetch(from, 0, 0)
+#else
+#define FETCH_ONCE(from) ((void)0)
+#endif
 
 /* One row of colours: each pixel of the source is written fivefold where it begins, and the next one writes over what
  * is too much. So `row` has PATTERN_BYTES more than the image. `wide`: some fill more than that. */
@@ -41,7 +47,15 @@ KERNEL void overlay_rows(const uint8_t *restrict image, const uint8_t *restrict 
             stretch(labels + rows_H[y] * w, pattern_256, first_w, w, 0, row);
         const uint8_t *from = image + y * bytes;
         uint8_t *to = out + y * bytes;
-        for (int64_t x = 0; x < bytes; x++)
+        int64_t x = 0;
+        for (; x + LINE <= bytes; x += LINE) {
+            /* It is read once: fetched ahead, and not to be kept. */
+            if (y * bytes + x + AHEAD < height * bytes)
+                FETCH_ONCE(from + x + AHEAD);
+            for (int64_t k = x; k < x + LINE; k++)
+                to[k] = (uint8_t)((from[k] >> 1) + row[k]);
+        }
+        for (; x < bytes; x++)
             to[x] = (uint8_t)((from[x] >> 1) + row[x]);
     }
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offroad_seg.native.library import function, pointer
+from offroad_seg.native.library import function, pointer, room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,6 @@ def overlay_rows(image_HWC: U8, labels_hw: U8, half_colors_2563: U8, spread: Spr
     if kernel is None or not (image_HWC.flags.c_contiguous and labels_hw.flags.c_contiguous):
         return False
     height, width = spread.target
-    row = np.empty(3 * width + _SPARE, np.uint8)
     kernel(
         pointer(image_HWC, np.uint8, (height, width, 3)),
         pointer(labels_hw, np.uint8, spread.source),
@@ -41,7 +40,7 @@ def overlay_rows(image_HWC: U8, labels_hw: U8, half_colors_2563: U8, spread: Spr
         pointer(half_colors_2563, np.uint8, (256, 3)),
         spread.tables.rows,
         spread.tables.first,
-        pointer(row, np.uint8),
+        room(3 * width + _SPARE),
         pointer(out_HWC, np.uint8, image_HWC.shape),
         height,
         width,

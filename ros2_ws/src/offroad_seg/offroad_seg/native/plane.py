@@ -119,6 +119,8 @@ class PlaneKernel:
         self._kept: list[NDArray[Any]] = []
         self._plane = _Plane()
         self._address = ctypes.addressof(self._plane)
+        self._view_12 = np.zeros(12)
+        self._plane.view_12 = self._at(self._view_12, np.float64, (12,))
         self._put_lens(lens)
         self._put_rules(rules)
         self._put_room(rules.most_px, lens.directions_around)
@@ -152,7 +154,7 @@ class PlaneKernel:
         plane = self._plane
         plane.labels = pointer(labels_HW, np.uint8, self._image)
         plane.confidence = pointer(confidence_HW, np.uint8, self._image)
-        plane.view_12 = pointer(view.numbers_12, np.float64, (12,))
+        view.put_numbers(self._view_12)
         plane.shift_x = view.x - grid.origin_x
         plane.shift_y = view.y - grid.origin_y
         plane.sides = sum(_SIDES[side] for side in sides)

@@ -7,7 +7,7 @@
 /* As OpenCV's resize does with INTER_LINEAR (modules/imgproc/src/resize.cpp), to the last bit: weights are whole numbers
  * of which WEIGHT is one; a row is worked out with them, less its last SPENT bits; and two rows become one, of which
  * the rest of the bits are spent, rounded. */
-enum { CHANNELS = 3, WEIGHT_BITS = 11, WEIGHT = 1 << WEIGHT_BITS, SPENT = 4, SPARE = 2 };
+enum { CHANNELS = 3, WEIGHT_BITS = 11, WEIGHT = 1 << WEIGHT_BITS, SPENT = 4, SPARE = 2, SPARE_NUMBERS = 2 };
 
 #ifdef __SSE2__
 /* Two pixels' six bytes and two more are read. */
@@ -23,39 +23,48 @@ PART void mix_pixel(const uint8_t *from, const int16_t *weight_2, int16_t *to)
 #endif
 
 #ifdef AVX2
-/* Two pixels at once, each in half of a register, up to column `fast`; returns how many are done. */
-AVX2 static int64_t mix_pairs(const uint8_t *restrict from, const int32_t *restrict left_W,
+/* Four pixels at once, up to column `fast`; returns how many are done. Behind them SPARE_NUMBERS of the row are written
+ * over. */
+AVX2 static int64_t mix_fours(const uint8_t *restrict from, const int32_t *restrict left_W,
                               const int16_t *restrict weight_W2, int64_t fast, int16_t *restrict row)
 {
-    /* A channel of a pixel beside the same of its neighbour, each as 16 bits; 0x80 is zero. */
-    const __m256i pairs = _mm256_setr_epi8(0, -128, 3, -128, 1, -128, 4, -128, 2, -128, 5, -128, -128, -128, -128, -128,
-                                           0, -128, 3, -128, 1, -128, 4, -128, 2, -128, 5, -128, -128, -128, -128, -128);
-    const __m256i first_or_second = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    /* Of a half's two pixels the first or the second: a channel beside the same of its neighbour, each as 16 bits; 0x80 is
+     * zero. */
+    const __m256i firsts = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, -128, 3, -128, 1, -128, 4, -128, 2, -128, 5, -128, -128, -128, -128, -128));
+    const __m256i seconds = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(8, -128, 11, -128, 9, -128, 12, -128, 10, -128, 13, -128, -128, -128, -128, -128));
+    /* Six numbers without the gap between three and three. */
+    const __m256i dense = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -128, -128, -128, -128));
+    const __m256i even = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2), odd = _mm256_setr_epi32(1, 1, 1, 1, 3, 3, 3, 3);
     int64_t x = 0;
-    for (; x + 2 <= fast; x += 2) {
-        const __m128i one = _mm_loadl_epi64((const __m128i *)(from + left_W[x]));
-        const __m128i two = _mm_loadl_epi64((const __m128i *)(from + left_W[x + 1]));
-        const __m256i both = _mm256_shuffle_epi8(_mm256_set_m128i(two, one), pairs);
-        const __m256i weights = _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(weight_W2 + 2 * x)));
-        const __m256i weight = _mm256_permutevar8x32_epi32(weights, first_or_second);
-        const __m256i sum = _mm256_srai_epi32(_mm256_madd_epi16(both, weight), SPENT);
-        const __m256i found = _mm256_packs_epi32(sum, sum);
-        _mm_storel_epi64((__m128i *)(row + CHANNELS * x), _mm256_castsi256_si128(found));
-        _mm_storel_epi64((__m128i *)(row + CHANNELS * (x + 1)), _mm256_extracti128_si256(found, 1));
+    for (; x + 4 <= fast; x += 4) {
+        int64_t word_4[4];
+        for (int k = 0; k < 4; k++)
+            memcpy(&word_4[k], from + left_W[x + k], sizeof word_4[k]);
+        const __m256i words = _mm256_setr_epi64x(word_4[0], word_4[1], word_4[2], word_4[3]);
+        const __m256i weights = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(weight_W2 + 2 * x)));
+        const __m256i one = _mm256_madd_epi16(_mm256_shuffle_epi8(words, firsts), _mm256_permutevar8x32_epi32(weights, even));
+        const __m256i two = _mm256_madd_epi16(_mm256_shuffle_epi8(words, seconds), _mm256_permutevar8x32_epi32(weights, odd));
+        const __m256i sums = _mm256_packs_epi32(_mm256_srai_epi32(one, SPENT), _mm256_srai_epi32(two, SPENT));
+        const __m256i found = _mm256_shuffle_epi8(sums, dense);
+        _mm_storeu_si128((__m128i *)(row + CHANNELS * x), _mm256_castsi256_si128(found));
+        _mm_storeu_si128((__m128i *)(row + CHANNELS * (x + 2)), _mm256_extracti128_si256(found, 1));
     }
     return x;
 }
 #else
-#define mix_pairs(...) 0
+#define mix_fours(...) 0
 #endif
 
 /* One row: pixel x lies between those that begin at bytes left_W[x] and right_W[x] of the source, weights weight_W2[x].
- * Up to column `fast` a whole word can be read at the left one, and the right one is its neighbour. `row` has one number
- * more than the row. */
+ * Up to column `fast` a whole word can be read at the left one, and the right one is its neighbour. `row` has
+ * SPARE_NUMBERS more than the row. */
 PART void mix_row(const uint8_t *restrict from, const int32_t *restrict left_W, const int32_t *restrict right_W,
-                  const int16_t *restrict weight_W2, int64_t fast, int paired, int16_t *restrict row, int64_t width)
+                  const int16_t *restrict weight_W2, int64_t fast, int by_four, int16_t *restrict row, int64_t width)
 {
-    int64_t x = paired ? mix_pairs(from, left_W, weight_W2, fast, row) : 0;
+    int64_t x = by_four ? mix_fours(from, left_W, weight_W2, fast, row) : 0;
 #ifdef __SSE2__
     for (; x < fast; x++)
         mix_pixel(from + left_W[x], weight_W2 + 2 * x, row + CHANNELS * x);
@@ -71,7 +80,7 @@ PART void mix_row(const uint8_t *restrict from, const int32_t *restrict left_W, 
 
 /* An RGB image (H, W, 3), whose rows lie `stride` bytes apart, to another size, whose rows lie out_stride bytes apart.
  * Row y lies between the source's rows upper_H[y] and lower_H[y], weights weight_H2[y]. Memory to work in: rows
- * (2, 3 · width + 1). */
+ * (2, 3 · width + SPARE_NUMBERS). */
 KERNEL void resize_rgb(const uint8_t *restrict image, int64_t stride, const int32_t *restrict upper_H,
                        const int32_t *restrict lower_H, const int16_t *restrict weight_H2,
                        const int32_t *restrict left_W, const int32_t *restrict right_W,
@@ -79,9 +88,9 @@ KERNEL void resize_rgb(const uint8_t *restrict image, int64_t stride, const int3
                        int64_t out_stride, int64_t height, int64_t width)
 {
     const int64_t count = CHANNELS * width;
-    int16_t *first = rows, *second = rows + count + 1;
+    int16_t *first = rows, *second = rows + count + SPARE_NUMBERS;
     int64_t in_first = -1, in_second = -1;
-    const int paired = has_avx2();
+    const int by_four = has_avx2();
     for (int64_t y = 0; y < height; y++) {
         if (upper_H[y] == in_second) {
             int16_t *const other = first;
@@ -91,9 +100,9 @@ KERNEL void resize_rgb(const uint8_t *restrict image, int64_t stride, const int3
             in_first = upper_H[y];
         }
         if (upper_H[y] != in_first)
-            mix_row(image + upper_H[y] * stride, left_W, right_W, weight_W2, fast, paired, first, width);
+            mix_row(image + upper_H[y] * stride, left_W, right_W, weight_W2, fast, by_four, first, width);
         if (lower_H[y] != in_second)
-            mix_row(image + lower_H[y] * stride, left_W, right_W, weight_W2, fast, paired, second, width);
+            mix_row(image + lower_H[y] * stride, left_W, right_W, weight_W2, fast, by_four, second, width);
         in_first = upper_H[y];
         in_second = lower_H[y];
         const int16_t upper = weight_H2[2 * y], lower = weight_H2[2 * y + 1];

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offroad_seg.native.library import function, pointer
+from offroad_seg.native.library import address, function, pointer, room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    I32 = NDArray[np.int32]
     U8 = NDArray[np.uint8]
 
 _CHANNELS, _WORD, _WEIGHT = 3, 8, 2048
+# What a row's numbers take, and how many the kernel writes over behind the last.
+_NUMBER_BYTES, _SPARE = 2, 2
 # Elsewhere OpenCV has better code of its own for this.
 _HERE = platform.machine() in ("x86_64", "AMD64")
 
@@ -53,15 +54,24 @@ class _Places:
         self.at = tuple(pointer(array, dtype) for array, dtype in numbers)
 
 
-_places = lru_cache(maxsize=32)(_Places)
+class _Plan:
+    """What the kernel needs for images of one size, and one size that they get; none of them empty.
+
+    Attributes:
+        at: As it takes it; valid as long as this object.
+    """
+
+    def __init__(self, source: tuple[int, int], target: tuple[int, int]) -> None:
+        down = _Places(source[0], target[0], rows=True)
+        across = _Places(source[1], target[1], rows=False)
+        # Bytes at which pixels begin, and how many of these leave room in the row for a whole word.
+        left_W, right_W = (of_N * np.int32(_CHANNELS) for of_N in (across.first_N, across.second_N))
+        fast = int(np.searchsorted(left_W, source[1] * _CHANNELS - _WORD, side="right"))
+        self._kept = (down, across, left_W, right_W)
+        self.at = (*down.at, pointer(left_W, np.int32), pointer(right_W, np.int32), across.at[2], fast)
 
 
-@lru_cache(maxsize=16)
-def _columns(source: int, target: int) -> tuple[I32, I32, int]:
-    """Bytes at which pixels begin, and how many of these leave room in the row for a whole word."""
-    places = _places(source, target, rows=False)
-    fast = int(np.searchsorted(places.first_N * _CHANNELS, source * _CHANNELS - _WORD, side="right"))
-    return places.first_N * np.int32(_CHANNELS), places.second_N * np.int32(_CHANNELS), fast
+_plan = lru_cache(maxsize=16)(_Plan)
 
 
 def resize_rgb(image_HWC: U8, out_HWC: U8) -> bool:
@@ -71,33 +81,22 @@ def resize_rgb(image_HWC: U8, out_HWC: U8) -> bool:
         image_HWC: uint8 RGB; rows may lie apart.
         out_HWC: Of another size; rows may lie apart.
     """
-    (height, width), (to_height, to_width) = image_HWC.shape[:2], out_HWC.shape[:2]
+    source, target = image_HWC.shape[:2], out_HWC.shape[:2]
+    to_height, to_width = target
     # Halved both ways, OpenCV takes the mean of four pixels.
-    if (
-        not _HERE
-        or (height, width) == (2 * to_height, 2 * to_width)
-        or 0 in (height, width, to_height, to_width)
-    ):
+    if not _HERE or source == (2 * to_height, 2 * to_width) or 0 in source or 0 in target:
         return False
     kernel = function("resize_rgb", "pippppppippiii")
     if kernel is None or image_HWC.strides[1:] != (_CHANNELS, 1) or out_HWC.strides[1:] != (_CHANNELS, 1):
         return False
-    if image_HWC.strides[0] < _CHANNELS * width or out_HWC.strides[0] < _CHANNELS * to_width:
+    if image_HWC.strides[0] < _CHANNELS * source[1] or out_HWC.strides[0] < _CHANNELS * to_width:
         return False
-    down = _places(height, to_height, rows=True)
-    left_W, right_W, fast = _columns(width, to_width)
-    across = _places(width, to_width, rows=False)
-    rows = np.empty((2, _CHANNELS * to_width + 1), np.int16)
     kernel(
-        image_HWC.ctypes.data,
+        address(image_HWC),
         image_HWC.strides[0],
-        *down.at,
-        pointer(left_W, np.int32, (to_width,)),
-        pointer(right_W, np.int32, (to_width,)),
-        across.at[2],
-        fast,
-        pointer(rows, np.int16),
-        out_HWC.ctypes.data,
+        *_plan(source, target).at,
+        room(2 * _NUMBER_BYTES * (_CHANNELS * to_width + _SPARE)),
+        address(out_HWC),
         out_HWC.strides[0],
         to_height,
         to_width,

@@ -36,24 +36,31 @@ PART void stretch(const uint8_t *restrict from, const int32_t *restrict first_w,
     }
 }
 
-/* Bytes: row y of the target shows the source's row rows_H[y], whose pixel c begins at column first_w[c]. Rows of the
- * source lie `stride` bytes apart. `starts` and `controls` of whole blocks say the same, or are null. Memory to work in:
- * a row of the target in whole blocks. */
-KERNEL void spread_bytes(const uint8_t *restrict source, int64_t stride, int64_t w, const int32_t *restrict rows_H,
-                         const int32_t *restrict first_w, const int32_t *restrict starts,
-                         const uint8_t *restrict controls, uint8_t *restrict row, uint8_t *restrict out,
+/* Pictures of bytes: row y of the target shows the source's row rows_H[y], whose pixel c begins at column first_w[c]. For
+ * each of `count` pictures `planes` says where the source lies, where a copy of it goes (0: there is none) and where the
+ * target lies. Rows of the sources lie `stride` bytes apart. `starts` and `controls` of whole blocks say the same as
+ * first_w, or are null. Memory to work in: a row of the target in whole blocks. */
+KERNEL void spread_bytes(const int64_t *restrict planes, int64_t count, int64_t stride, int64_t h, int64_t w,
+                         const int32_t *restrict rows_H, const int32_t *restrict first_w,
+                         const int32_t *restrict starts, const uint8_t *restrict controls, uint8_t *restrict row,
                          int64_t height, int64_t width)
 {
     const int wide = widest(first_w, w) > STEP, shuffled = starts && has_avx2();
-    for (int64_t y = 0; y < height; y++) {
-        const uint8_t *from = source + rows_H[y] * stride;
-        const int another = y == 0 || rows_H[y] != rows_H[y - 1];
-        if (another && shuffled)
-            shuffle_row(from, starts, controls, (width + BLOCK - 1) / BLOCK, row);
-        else if (another && wide)
-            stretch(from, first_w, w, 1, row);
-        else if (another)
-            stretch(from, first_w, w, 0, row);
-        memcpy(out + y * width, row, (size_t)width);
+    for (int64_t k = 0; k < count; k++) {
+        const uint8_t *source = (const uint8_t *)(intptr_t)planes[3 * k];
+        uint8_t *copy = (uint8_t *)(intptr_t)planes[3 * k + 1], *out = (uint8_t *)(intptr_t)planes[3 * k + 2];
+        for (int64_t y = 0; copy && y < h; y++)
+            memcpy(copy + y * w, source + y * stride, (size_t)w);
+        for (int64_t y = 0; y < height; y++) {
+            const uint8_t *from = source + rows_H[y] * stride;
+            const int another = y == 0 || rows_H[y] != rows_H[y - 1];
+            if (another && shuffled)
+                shuffle_row(from, starts, controls, (width + BLOCK - 1) / BLOCK, row);
+            else if (another && wide)
+                stretch(from, first_w, w, 1, row);
+            else if (another)
+                stretch(from, first_w, w, 0, row);
+            memcpy(out + y * width, row, (size_t)width);
+        }
     }
 }

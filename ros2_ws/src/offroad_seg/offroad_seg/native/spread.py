@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from offroad_seg.native.library import function, pointer
+from offroad_seg.native.library import address, function, pointer, room
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _BLOCK = 16
@@ -79,36 +82,48 @@ def _blocks(
 
 
 def spread_bytes(
-    source: NDArray[Any],
+    sources: Sequence[NDArray[Any]],
     tables: SpreadTables,
-    out: NDArray[Any],
+    outs: Sequence[NDArray[Any]],
+    copies: Sequence[NDArray[Any]],
     sizes: tuple[tuple[int, int], tuple[int, int]],
 ) -> bool:
     """One byte for each pixel, nearest; False without the kernel, and for pictures that it does not take.
 
     Args:
-        source: Its rows may lie apart.
+        sources: Pictures whose rows lie equally far apart.
         tables: From where to where.
-        out: C-contiguous.
+        outs: For each where it goes at the target's size, C-contiguous.
+        copies: For each where it goes as it is, C-contiguous; or nothing.
         sizes: Of source and target.
     """
-    kernel = function("spread_bytes", "piippppppii")
-    if kernel is None or source.dtype != np.uint8 or source.shape != sizes[0]:
+    kernel = function("spread_bytes", "piiiipppppii")
+    if kernel is None:
         return False
-    stride, step = source.strides
-    if step != 1 or stride < source.shape[1]:
+    (h, w), (height, width) = sizes
+    strides = sources[0].strides
+    if strides[1:] != (1,) or strides[0] < w:
         return False
-    height, width = sizes[1]
-    row = np.empty(width + _BLOCK, np.uint8)
+    planes: list[int] = []
+    for k, source in enumerate(sources):
+        if source.dtype != np.uint8 or source.shape != (h, w) or source.strides != strides:
+            return False
+        planes += (
+            address(source),
+            pointer(copies[k], np.uint8, (h, w)) if copies else 0,
+            pointer(outs[k], np.uint8, (height, width)),
+        )
+    numbers = (ctypes.c_int64 * len(planes))(*planes)
     kernel(
-        source.ctypes.data,
-        stride,
-        source.shape[1],
+        ctypes.addressof(numbers),
+        len(sources),
+        strides[0],
+        h,
+        w,
         tables.rows,
         tables.first,
         *tables.byte_blocks,
-        pointer(row, np.uint8),
-        pointer(out, np.uint8, (height, width)),
+        room(width + _BLOCK),
         height,
         width,
     )

@@ -42,6 +42,7 @@ class CostmapWriter:
 
     def __init__(self, raw_kind: Any = None) -> None:
         self._grid, self._cells = OccupancyGrid(), array.array("b")
+        self._cells_HW: NDArray[np.int8] = np.empty((0, 0), np.int8)
         self._raw = None if raw_kind is None else raw_kind()
         if self._raw is not None:
             self._raw.metadata.layer = "perception"
@@ -60,9 +61,10 @@ class CostmapWriter:
             ValueError: Nav2 would refuse it: no frame, a size that does not fit, numbers that are not finite.
         """
         _check(costmap)
-        if len(self._cells) != costmap.cost_HW.size:
+        if self._cells_HW.shape != costmap.cost_HW.shape:
             self._cells = array.array("b", bytes(costmap.cost_HW.size))
-        np.copyto(np.frombuffer(self._cells, np.int8).reshape(costmap.cost_HW.shape), costmap.cost_HW)
+            self._cells_HW = np.frombuffer(self._cells, np.int8).reshape(costmap.cost_HW.shape)
+        np.copyto(self._cells_HW, costmap.cost_HW)
         message, grid = self._grid, costmap.grid
         hand_over(message, self._cells)
         _put_header(message.header, costmap)
@@ -102,10 +104,10 @@ class CostmapWriter:
 
 def _check(costmap: Costmap) -> None:
     grid = costmap.grid
-    numbers = (grid.resolution, grid.origin_x, grid.origin_y)
+    numbers = resolution, x, y = grid.resolution, grid.origin_x, grid.origin_y
     if not costmap.frame_id or costmap.stamp_ns < 0:
         raise ValueError("a costmap needs a frame and a stamp")
-    if not all(math.isfinite(v) for v in numbers) or grid.resolution <= 0:
+    if not (math.isfinite(resolution) and math.isfinite(x) and math.isfinite(y) and resolution > 0):
         raise ValueError(f"costmap resolution and origin {numbers} are not usable")
     if costmap.cost_HW.shape != (grid.height, grid.width) or costmap.cost_HW.size == 0:
         raise ValueError(f"costmap of shape {costmap.cost_HW.shape} for {grid.height}×{grid.width} cells")
