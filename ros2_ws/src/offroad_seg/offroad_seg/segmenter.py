@@ -144,16 +144,7 @@ class Segmenter:
         arrays = _oldest(self._outputs, height, width, len(found))
         kept = self._kept_network(inside, frame)
         spread_between(inside[0].shape, (height, width)).apply_all(inside, arrays, kept)
-        network = None
-        if kept:
-            network = Segmentation(
-                kept[0],
-                kept[1],
-                frame.stamp_ns,
-                frame.frame_id,
-                mean_confidence,
-                kept[2] if len(kept) > 2 else None,
-            )
+        network = _segmentation(kept, frame, mean_confidence) if kept else None
         restored = time.perf_counter()
         self.timings_ms = {
             "letterbox": 1e3 * (boxed - started),
@@ -247,6 +238,13 @@ def _ood_table(ood: dict[str, Any] | None) -> U8 | None:
     if level == OOD_THRESHOLD:
         return None
     return np.clip(np.arange(256) + (OOD_THRESHOLD - level), 0, 255).astype(np.uint8)
+
+
+def _segmentation(arrays: tuple[U8, ...], frame: Frame, mean_confidence: float) -> Segmentation:
+    """Labels, confidence and, where there is one, the OOD score of a frame."""
+    labels_HW, confidence_HW, *ood = arrays
+    ood_HW = ood[0] if ood else None
+    return Segmentation(labels_HW, confidence_HW, frame.stamp_ns, frame.frame_id, mean_confidence, ood_HW)
 
 
 def _oldest(outputs: list[tuple[U8, ...]], height: int, width: int, count: int) -> tuple[U8, ...]:

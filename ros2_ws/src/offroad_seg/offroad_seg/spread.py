@@ -68,7 +68,7 @@ class Spread:
         sizes = (self.source, self.target)
         if self.source != self.target and spread_bytes(sources, self.tables, outs, copies, sizes):
             return
-        for source, copy in zip(sources, copies):  # noqa: B905 – or none
+        for source, copy in zip(sources if len(copies) else (), copies, strict=True):
             np.copyto(copy, source)
         for source, out in zip(sources, outs, strict=True):
             self._put(source, out)

@@ -77,3 +77,11 @@ def test_of_the_same_size_they_are_copied():
     Spread((20, 30), (20, 30)).apply_all(sources, outs, copies)
     np.testing.assert_array_equal(outs, sources)
     np.testing.assert_array_equal(copies, sources)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("target", [(47, 61), (20, 30)])
+def test_fewer_copies_than_pictures_are_refused(native, target):
+    sources, outs = np.zeros((2, 20, 30), np.uint8), np.empty((2, *target), np.uint8)
+    with kernels(native), pytest.raises((ValueError, IndexError)):
+        Spread((20, 30), target).apply_all(sources, outs, np.empty((1, 20, 30), np.uint8))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import struct
 import tempfile
 import time
 from contextlib import ExitStack
@@ -12,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from offroad_seg.bench.playing import Run, frames_of
 from offroad_seg.bench.workloads import MOUNT, focal_length
 from offroad_seg.errors import EngineError
 from offroad_seg.ros.dds import use_large_image_profile
+from offroad_seg.ros.executor import FrameExecutor
 from offroad_seg.ros.messages import header_message
 from offroad_seg.ros.replay_node import NAMESPACE, ReplayNode, own_domain
 from offroad_seg.ros.waits import ANSWER_S, SETTLE_S
-from offroad_seg.sensor_messages import stamp_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,10 +34,17 @@ if TYPE_CHECKING:
 
 _FRAME = "camera_optical"
 _LAST_S = 1.0  # for the answers to the last frames of a run
+# Behind the four bytes of the encapsulation, a header begins with seconds and nanoseconds (CDR, little-endian).
+_STAMP = struct.Struct("<iI")
+_STAMP_AT = 4
+_NS = 1_000_000_000
 
 
 class NodePlayer:
     """The node in a process and on a domain of its own; latency is from publishing an image to receiving its labels.
+
+    Images go out, and labels come in, as bytes: what rclpy takes to make messages of them, or bytes of messages, would
+    be this camera's time, not the node's. Calibrations follow their images, as from image_transport's CameraPublisher.
 
     The costmap is made in the base frame, so that no odometry has to be played.
 
@@ -60,7 +68,7 @@ class NodePlayer:
             "costmap_frame": "base_link",
             "autostart": True,
         }
-        self._images = [_message(image) for image in images]
+        self._images = [bytearray(serialize_message(_message(image))) for image in images]
         self._info = _calibration(images[0].shape[1], images[0].shape[0])
         self._stack = ExitStack()
         self._received_s: dict[int, float] = {}
@@ -117,13 +125,14 @@ class NodePlayer:
         self._stack.callback(lambda: rclpy.try_shutdown(context=context))
         node = rclpy.create_node("bench", context=context, namespace=NAMESPACE)
         self._stack.callback(node.destroy_node)
-        self._executor = SingleThreadedExecutor(context=context)
+        self._executor = FrameExecutor(context=context)
         self._stack.callback(self._executor.shutdown)
         self._executor.add_node(node)
         few = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._image = node.create_publisher(Image, "image", qos_profile_sensor_data)
         self._calibration = node.create_publisher(CameraInfo, "camera_info", few)
-        node.create_subscription(Image, "labels", self._take, few)
+        labels = node.create_subscription(Image, "labels", self._take, few, raw=True)
+        self._executor.quick = lambda: (labels,)
         process.wait_until_configured()
 
         def connected() -> bool:
@@ -139,17 +148,20 @@ class NodePlayer:
 
     def _publish(self, number: int) -> tuple[int, float]:
         """Send an image; its stamp, and when."""
-        message = self._images[number % len(self._images)]
+        data = self._images[number % len(self._images)]
         stamp = time.time_ns()
-        message.header = header_message(stamp, _FRAME)
-        self._info.header = message.header
-        self._calibration.publish(self._info)
+        _STAMP.pack_into(data, _STAMP_AT, *divmod(stamp, _NS))
+        message = bytes(data)
+        self._info.header = header_message(stamp, _FRAME)
         sent_s = time.perf_counter()
         self._image.publish(message)
+        self._calibration.publish(self._info)
         return stamp, sent_s
 
-    def _take(self, message: Image) -> None:
-        self._received_s[stamp_ns(message.header)] = time.perf_counter()
+    def _take(self, data: bytes) -> None:
+        received_s = time.perf_counter()
+        seconds, nanoseconds = _STAMP.unpack_from(data, _STAMP_AT)
+        self._received_s[_NS * seconds + nanoseconds] = received_s
 
     def _spin_until(self, done: Callable[[], bool], seconds: float) -> bool:
         deadline = time.perf_counter() + seconds
@@ -164,7 +176,15 @@ class NodePlayer:
 def _message(image_HWC: NDArray[np.uint8]) -> Image:
     height, width = image_HWC.shape[:2]
     data = array.array("B", image_HWC.tobytes())
-    return Image(height=height, width=width, encoding="rgb8", is_bigendian=0, step=3 * width, data=data)
+    return Image(
+        header=header_message(0, _FRAME),
+        height=height,
+        width=width,
+        encoding="rgb8",
+        is_bigendian=0,
+        step=3 * width,
+        data=data,
+    )
 
 
 def _calibration(width: int, height: int) -> CameraInfo:

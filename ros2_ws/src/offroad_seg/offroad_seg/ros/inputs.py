@@ -39,11 +39,14 @@ class Inputs:
     Args:
         node: Owns them.
         session: Takes the messages.
+
+    Attributes:
+        subscriptions: Their callbacks take the message alone.
     """
 
     def __init__(self, node: Any, session: Session) -> None:
         self._node = node
-        self._subscriptions: list[Any] = []
+        self.subscriptions: list[Any] = []
         self._compressed = node.get_parameter("image_transport").value == "compressed"
         for camera in session.cameras:
             self._subscribe_camera(session, camera)
@@ -58,9 +61,9 @@ class Inputs:
 
     def destroy(self) -> None:
         """Unsubscribe."""
-        for subscription in self._subscriptions:
+        for subscription in self.subscriptions:
             self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        self.subscriptions = []
 
     def _subscribe_camera(self, session: Session, camera: CameraSource) -> None:
         prefix = f"{camera.name}/" if camera.name else ""
@@ -81,4 +84,4 @@ class Inputs:
     def _keep(
         self, kind: Any, topic: str, take: Callable[[Any], Any], qos: QoSProfile, **options: Any
     ) -> None:
-        self._subscriptions.append(self._node.create_subscription(kind, topic, take, qos, **options))
+        self.subscriptions.append(self._node.create_subscription(kind, topic, take, qos, **options))

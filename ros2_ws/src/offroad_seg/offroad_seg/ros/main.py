@@ -42,9 +42,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     use_large_image_profile()  # before rclpy is initialised: Fast DDS reads it once
 
     import rclpy
-    from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
+    from offroad_seg.ros.executor import FrameExecutor
     from offroad_seg.ros.node import PerceptionNode
 
     # rclpy's own handlers tear the context down under a running callback.
@@ -53,11 +53,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         signal_handler_options=SignalHandlerOptions.NO,
     )
     ending = Ending()
-    executor = SingleThreadedExecutor()
+    executor = FrameExecutor()
     node: PerceptionNode | None = None
     ended_well = True
     try:
         node = PerceptionNode()
+        executor.quick = node.inputs
         executor.add_node(node)
         _spin(node, executor, ending.asked)
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold
@@ -22,6 +22,9 @@ from offroad_seg.ros.parameters import NodeParameters
 from offroad_seg.ros.session import Session
 from offroad_seg.ros.statistics import Statistics
 from offroad_seg.ros.transitions import answer_impossible_transitions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 ERROR = TransitionCallbackReturn.ERROR
@@ -64,6 +67,10 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]
             min_forward=None, min_backward=Duration(nanoseconds=-100_000_000), on_clock_change=False
         )
         self._jump_handle = self.get_clock().create_jump_callback(backwards, post_callback=self._on_jump)
+
+    def inputs(self) -> Sequence[Any]:
+        """The subscriptions of an active node, for ``FrameExecutor``."""
+        return () if self._inputs is None else self._inputs.subscriptions
 
     # Time and words, for the session.
 
