@@ -82,6 +82,7 @@ def maps(client, image):
         return client.answered(lambda: send(client, image, good_depth), again_s=1.0)
 
     maps()
+    client.spin(3 * TOLERANCE_S)  # its depth is too old for the next image
     yield maps
     maps()
 

@@ -141,11 +141,19 @@ def test_without_quick_ones_it_is_rclpys(pair, by_rclpy):
     assert by_rclpy == ["quick"]
 
 
-def test_an_rclpy_without_wait_sets_does_the_work_itself(pair, by_rclpy, monkeypatch):
-    monkeypatch.setattr(executors, "_WAIT_SET", None)
+def test_an_rclpy_that_is_made_differently_does_the_work_itself(pair, by_rclpy, monkeypatch, caplog):
+    class Other:
+        def WaitSet(self, **_other):
+            raise AssertionError("it is not called like this")
+
+    monkeypatch.setattr(executors, "rclpy_implementation", Other())
+    pair.quick = [*pair.quick, pair.node.create_subscription(Header, "one_more", lambda _: None, 10)]
     pair.send("a")
     pair.until(lambda: pair.got == ["a"])
     assert by_rclpy == ["quick"]
+    assert [record.message for record in caplog.records] == [
+        "rclpy's own executor serves the inputs from now on"
+    ]
 
 
 def test_a_callback_may_destroy_another_subscription(pair):
