@@ -19,6 +19,7 @@ from offroad_seg.sensor_messages import (
     compressed_to_rgb,
     depth_to_metres,
     image_to_rgb,
+    split_ns,
     stamp_ns,
 )
 
@@ -236,3 +237,11 @@ def test_camera_info_refused(changes, named):
 
 def test_stamp():
     assert stamp_ns(header()) == 12_000_000_345
+
+
+@given(st.integers(0, 2**62))
+def test_a_stamp_is_split_as_messages_have_it(stamp):
+    seconds, rest = split_ns(stamp)
+    assert 0 <= rest < 1_000_000_000
+    assert stamp_ns(SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=rest))) == stamp
+    assert (seconds, rest) == (stamp // 10**9, stamp % 10**9)

@@ -61,7 +61,17 @@ class CompressedImageLike(Protocol):
 
 def stamp_ns(header: HeaderLike) -> int:
     """The header's stamp in nanoseconds."""
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+    return joined_ns(int(header.stamp.sec), int(header.stamp.nanosec))
+
+
+def joined_ns(seconds: int, nanoseconds: int) -> int:
+    """Nanoseconds of a time as messages have it: whole seconds, and the rest."""
+    return seconds * 1_000_000_000 + nanoseconds
+
+
+def split_ns(stamp: int) -> tuple[int, int]:
+    """``joined_ns`` undone: whole seconds, and the rest of a second in nanoseconds (0 to 999,999,999)."""
+    return divmod(stamp, 1_000_000_000)
 
 
 def image_to_rgb(msg: ImageLike) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from offroad_seg.mapping.doubt import ood_share
 from offroad_seg.replay.topics import CAMERA_INFO, COMPRESSED, GRID, IMAGE, TF
+from offroad_seg.sensor_messages import split_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,6 @@ OK, WARN, ERROR = 0, 1, 2
 Status = tuple[str, int, str, dict[str, str]]
 """Component, level, message, key → value."""
 
-_NS = 1_000_000_000
 # vision_msgs is no part of rosbags' own store.
 _VISION = {
     "vision_msgs/msg/VisionClass": "uint16 class_id\nstring class_name\n",
@@ -66,7 +66,8 @@ class Messages:
 
     def header(self, stamp_ns: int, frame_id: str) -> Any:
         """std_msgs/Header."""
-        time = self._types["builtin_interfaces/msg/Time"](sec=stamp_ns // _NS, nanosec=stamp_ns % _NS)
+        seconds, rest = split_ns(stamp_ns)
+        time = self._types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=rest)
         return self._types["std_msgs/msg/Header"](stamp=time, frame_id=frame_id)
 
     def mono8(self, image_HW: NDArray[np.uint8], header: Any) -> Any:

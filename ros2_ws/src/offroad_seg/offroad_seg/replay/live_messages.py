@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from offroad_seg.replay.gridview import cost_colors
+from offroad_seg.sensor_messages import split_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,6 @@ MAX_WIDTH = 1280
 MAX_POINTS = 40_000
 JPEG_QUALITY = 80
 PNG_COMPRESSION = 1
-_NS = 1_000_000_000
 
 CLOUD_POINT = np.dtype(
     [(name, "<f4") for name in ("x", "y", "z")]
@@ -179,7 +179,8 @@ def _picture(data: Any, kind: str, stamp_ns: int, frame_id: str) -> Any:
 def _time(nanoseconds: int) -> Any:
     from foxglove.messages import Timestamp
 
-    return Timestamp(sec=nanoseconds // _NS, nsec=nanoseconds % _NS)
+    seconds, rest = split_ns(nanoseconds)
+    return Timestamp(sec=seconds, nsec=rest)
 
 
 def _reduced(image: U8, interpolation: int) -> U8:

@@ -25,6 +25,7 @@ from offroad_seg.ros.executor import FrameExecutor
 from offroad_seg.ros.messages import header_message
 from offroad_seg.ros.replay_node import NAMESPACE, ReplayNode, own_domain
 from offroad_seg.ros.waits import ANSWER_S, SETTLE_S
+from offroad_seg.sensor_messages import joined_ns, split_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +38,6 @@ _LAST_S = 1.0  # for the answers to the last frames of a run
 # Behind the four bytes of the encapsulation, a header begins with seconds and nanoseconds (CDR, little-endian).
 _STAMP = struct.Struct("<iI")
 _STAMP_AT = 4
-_NS = 1_000_000_000
 
 
 class NodePlayer:
@@ -150,7 +150,7 @@ class NodePlayer:
         """Send an image; its stamp, and when."""
         data = self._images[number % len(self._images)]
         stamp = time.time_ns()
-        _STAMP.pack_into(data, _STAMP_AT, *divmod(stamp, _NS))
+        _STAMP.pack_into(data, _STAMP_AT, *split_ns(stamp))
         message = bytes(data)
         self._info.header = header_message(stamp, _FRAME)
         sent_s = time.perf_counter()
@@ -160,8 +160,7 @@ class NodePlayer:
 
     def _take(self, data: bytes) -> None:
         received_s = time.perf_counter()
-        seconds, nanoseconds = _STAMP.unpack_from(data, _STAMP_AT)
-        self._received_s[_NS * seconds + nanoseconds] = received_s
+        self._received_s[joined_ns(*_STAMP.unpack_from(data, _STAMP_AT))] = received_s
 
     def _spin_until(self, done: Callable[[], bool], seconds: float) -> bool:
         deadline = time.perf_counter() + seconds

@@ -14,6 +14,7 @@ from nav_msgs.msg import OccupancyGrid
 from offroad_seg.mapping.buffers import message_array
 from offroad_seg.native.fusion import raw_costs
 from offroad_seg.ros.messages import hand_over, owned_bytes
+from offroad_seg.sensor_messages import split_ns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +27,6 @@ _RAW_256 = np.full(256, 255, np.uint8)
 _RAW_256[0] = 0
 _RAW_256[1:99] = np.ceil(1 + (np.arange(1, 99) - 1) * 251 / 97)  # up: that one divides whole numbers
 _RAW_256[99:101] = (253, 254)
-
-_NS = 1_000_000_000
 
 
 class CostmapWriter:
@@ -115,7 +114,7 @@ def _check(costmap: Costmap) -> None:
 
 def _put_header(header: Any, costmap: Costmap) -> None:
     """Also where the stamp stands once more: it is one object."""
-    header.stamp.sec, header.stamp.nanosec = divmod(costmap.stamp_ns, _NS)
+    header.stamp.sec, header.stamp.nanosec = split_ns(costmap.stamp_ns)
     if header.frame_id != costmap.frame_id:
         header.frame_id = costmap.frame_id
 

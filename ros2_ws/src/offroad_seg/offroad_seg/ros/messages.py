@@ -16,19 +16,17 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from offroad_seg.mapping.buffers import message_array
-from offroad_seg.sensor_messages import stamp_ns
+from offroad_seg.sensor_messages import split_ns, stamp_ns
 from offroad_seg.transforms import Transform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_NS = 1_000_000_000
-
-
 def time_message(nanoseconds: int) -> Time:
     """builtin_interfaces/Time of a time in nanoseconds."""
-    return Time(sec=nanoseconds // _NS, nanosec=nanoseconds % _NS)
+    seconds, rest = split_ns(nanoseconds)
+    return Time(sec=seconds, nanosec=rest)
 
 
 def header_message(nanoseconds: int, frame_id: str) -> Header:
