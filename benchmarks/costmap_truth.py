@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 PASSABLE = 50
 NEAR_M = 0.3
-CONTACT_SLOPES = (0.0, 1.0, 3.0, 4.0, 5.0)
+CONTACT_SLOPES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 SURE_CONFIDENCES = (0.0, 0.5, 0.7, 0.8)
 PITCH_ERRORS = (-3, -2, -1, 1, 2, 3)
 _EVERY = 5
@@ -226,7 +226,7 @@ def plane_variants(base: PipelineSettings) -> dict[str, Variant]:
     """The ground plane as by default, and what each part is worth."""
     return {
         "plane": Variant(base),
-        **{f"plane, contact slope {d}°": Variant(replace(base, contact_slope=d)) for d in CONTACT_SLOPES},
+        **{f"plane, contact slope {d}°": Variant(_not_learned(base, d)) for d in CONTACT_SLOPES},
         **{f"plane, sure from {s}": Variant(replace(base, sure_confidence=s)) for s in SURE_CONFIDENCES},
         "plane, without occlusion": Variant(replace(base, shadow="none")),
         "plane, object shadows": Variant(replace(base, shadow="object")),
@@ -237,6 +237,10 @@ def plane_variants(base: PipelineSettings) -> dict[str, Variant]:
         "plane, without fusion": Variant(base, fused=False),
         **{f"plane, mount pitch {d:+d}°": Variant(base, pitch_error=d) for d in PITCH_ERRORS},
     }
+
+
+def _not_learned(base: PipelineSettings, contact_slope: float) -> PipelineSettings:
+    return replace(base, contact_slope=contact_slope, contact_slope_least=contact_slope)
 
 
 def depth_variants(base: PipelineSettings) -> dict[str, Variant]:

@@ -176,7 +176,7 @@ def test_diagnostics_name_engine_rates_and_latencies(client, image):
             bool(status)
             and status["inference"][0] == 0
             and "segment_ms.p99" in status["inference"][2]
-            and {"unknown_share.p50", "tf_age_ms.p50"} <= set(status["costmap"][2])
+            and {"unknown_share.p50", "tf_age_ms.p50", "contact_slope.p50"} <= set(status["costmap"][2])
         )
 
     client.until(lambda: client.send_frame(image, scene.CAMERA), measured)
@@ -190,6 +190,7 @@ def test_diagnostics_name_engine_rates_and_latencies(client, image):
     assert float(node["memory_mib"]) > 10
     costmap = client.status()["costmap"][2]
     assert 0.0 < float(costmap["unknown_share.p50"]) < 1.0
+    assert float(costmap["contact_slope.p50"]) == 5.0  # it stands still
 
 
 def test_odometry_that_comes_after_the_image_is_waited_for(client, image):

@@ -28,7 +28,7 @@ SOLIDS = [
     block(TREES, (2.5, 3.5), (-2.0, 2.0), (2.2, 3.0)),
     block(ROCKS, (-4.5, -4.0), (-0.4, 0.4), (-1.0, 0.7)),
 ]
-SETTINGS = PipelineSettings(costmap_width=12.0, costmap_height=8.0, max_range=7.0)
+SETTINGS = PipelineSettings(contact_slope=2.0, costmap_width=12.0, costmap_height=8.0, max_range=7.0)
 DEPTH = replace(SETTINGS, projection="depth")
 HERE = Transform.identity()
 LOAD = {"backend": "onnxruntime", "device": "cpu", "threads": 1}

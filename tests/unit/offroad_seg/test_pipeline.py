@@ -27,7 +27,9 @@ LANDSCAPE, SKY, ROCKS = (ONTOLOGY.id_of(n) for n in ("Landscape", "Sky", "Rocks"
 CAMERA = CameraModel.pinhole(320, 180, 190.0)
 MOUNT = camera_mount(0.3, 0.0, 1.2, 0.0, 0.25, 0.0)
 SCENE = Scene(LANDSCAPE, SKY, boxes=[Box(4.0, 4.5, -0.4, 0.4, 0.7, ROCKS)])
-SETTINGS = PipelineSettings(costmap_width=12.0, costmap_height=8.0, min_evidence=0.1, max_range=7.0)
+SETTINGS = PipelineSettings(
+    contact_slope=2.0, costmap_width=12.0, costmap_height=8.0, min_evidence=0.1, max_range=7.0
+)
 
 
 def frame(pose: Transform, stamp_ns: int, camera: CameraModel | None = CAMERA) -> Frame:
@@ -251,3 +253,28 @@ def test_pixels_out_of_distribution_say_nothing_about_the_ground(bundle, heed):
         pipeline.close()
     assert cost_at(costmap, 3.0, -0.5) >= 0
     assert (cost_at(costmap, 3.0, 0.5) == -1) is heed
+
+
+def test_even_ground_brings_the_slope_down_and_reset_begins_anew(bundle):
+    settings = replace(SETTINGS, contact_slope=5.0, contact_slope_least=2.0)
+    built = build_pipeline(bundle, backend="onnxruntime", device="cpu", threads=1, settings=settings)
+
+    def drive() -> list[tuple[float, np.ndarray]]:
+        slopes_and_costs = []
+        for k in range(80):
+            at = Transform.from_rpy(0.0, 0.0, 0.0, (1.0 * k, 0.0, 1e-3 * k))
+            costmap = built.process(frame(at, k * 500_000_000), MOUNT, at).costmap
+            slopes_and_costs.append((built.projector.contact_slope, costmap.cost_HW.copy()))
+        return slopes_and_costs
+
+    try:
+        once = drive()
+        built.reset()
+        again = drive()
+    finally:
+        built.close()
+    assert once[0][0] == 5.0
+    assert once[-1][0] == 2.0
+    for (slope, cost), (same_slope, same_cost) in zip(once, again, strict=True):
+        assert slope == same_slope
+        np.testing.assert_array_equal(cost, same_cost)

@@ -188,6 +188,8 @@ class PerceptionPipeline:
         """Forget the past: after the clock jumped back, or when another log begins."""
         self._sight.reset()
         self._slope.reset()
+        if self.projector is not None:
+            self.projector.reset()
         if self.costmap is not None:
             self.costmap.reset()
 

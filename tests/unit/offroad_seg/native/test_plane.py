@@ -133,6 +133,30 @@ def test_projection_twins(
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_drive_twins_that_learns_how_even_the_ground_is():
+    """The slope up to a foot changes from frame to frame; from even ground it shrinks what a rock closes."""
+    segmentation = picture(3, 12, CAMERAS["pinhole"])
+
+    def work() -> list[np.ndarray]:
+        projector = GroundPlaneProjector(
+            ONTOLOGY, SIZE, max_range=6.0, contact_slope=6.0, contact_slope_least=1.0
+        )
+        found = []
+        for k in range(60):
+            here = Transform.from_rpy(0.0, 0.0, 0.2, (k, 0.0, 1e-3 * k))
+            observation = projector.project(
+                segmentation, CAMERAS["pinhole"], camera_mount(0, 0, 1.2, 0, 0.4, 0), here
+            )
+            found += kept(observation)
+        assert projector.contact_slope < 4.0
+        return found
+
+    numpy, native = twins(work)
+    for one, other in zip(numpy, native, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (numpy[-3] == ROCK).sum() < 0.9 * (numpy[0] == ROCK).sum()
+
+
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_a_look_at_the_ground_twins_sees_something(camera):
     """What the property test above compares is not all empty."""
@@ -204,14 +228,19 @@ def test_another_window_than_the_kernel_has_room_for_is_refused():
     for size in (GridSize(9.1, 7.0, 0.1), GridSize(4.5, 3.5, 0.05)):
         with pytest.raises(ValueError, match="is not one of"):
             kernel.project(
-                *pictures, view, size.around(0, 0), [(0, 1)], Cells.empty(size.cells_y, size.cells_x)
+                *pictures,
+                view,
+                size.around(0, 0),
+                [(0, 1)],
+                (0.1, 0.2),
+                Cells.empty(size.cells_y, size.cells_x),
             )
     for out in (Cells.empty(70, 91), Cells.empty(71, 90)):
         with pytest.raises(ValueError, match="a kernel wants"):
-            kernel.project(*pictures, view, SIZE.around(0, 0), [(0, 1)], out)
+            kernel.project(*pictures, view, SIZE.around(0, 0), [(0, 1)], (0.1, 0.2), out)
     small = np.zeros((60, 104), np.uint8)
     with pytest.raises(ValueError, match="a kernel wants"):
-        kernel.project(small, small, view, SIZE.around(0, 0), [(0, 1)], Cells.empty(70, 90))
+        kernel.project(small, small, view, SIZE.around(0, 0), [(0, 1)], (0.1, 0.2), Cells.empty(70, 90))
 
 
 def test_the_nearest_pixel_is_rounded_as_the_kernel_does():

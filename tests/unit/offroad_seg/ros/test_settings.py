@@ -47,7 +47,15 @@ def test_every_parameter_is_in_the_documentation(repo_root):
 def test_defaults_are_those_of_the_pipeline():
     """One truth: what replay takes by default, the node takes."""
     same = {"min_confidence", "costmap_width", "costmap_height", "ground_height", "odom_frame", "base_frame"}
-    same |= {"min_contrast", "projection", "contact_slope", "max_step", "max_slope", "clearance"}
+    same |= {
+        "min_contrast",
+        "projection",
+        "contact_slope",
+        "contact_slope_least",
+        "max_step",
+        "max_slope",
+        "clearance",
+    }
     ours, theirs = Settings(), PipelineSettings()
     assert same <= {f.name for f in fields(PipelineSettings)}
     for name in same:

@@ -95,16 +95,14 @@ def check_view_limits(
         )
 
 
-def check_contact_slope(contact_slope: float) -> None:
+def check_contact_slope(contact_slope: float, name: str = "contact_slope") -> None:
     """Refuse a slope that no ground has.
 
     Raises:
         InputError: It is out of bounds.
     """
     if not 0.0 <= contact_slope <= 15.0:
-        raise InputError(
-            f"contact_slope is {contact_slope!r}", where="contact_slope", mend="give 0 to 15 degrees"
-        )
+        raise InputError(f"{name} is {contact_slope!r}", where=name, mend="give 0 to 15 degrees")
 
 
 def check_depth(max_step: float, max_slope: float, clearance: float) -> None:

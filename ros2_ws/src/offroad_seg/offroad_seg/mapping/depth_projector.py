@@ -83,6 +83,7 @@ class DepthProjector:
     """
 
     needs_depth = True
+    contact_slope = 0.0
 
     def __init__(
         self,
@@ -124,6 +125,9 @@ class DepthProjector:
             (np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty(shape, np.uint8))
             for _ in range(2)
         ]
+
+    def reset(self) -> None:
+        """Nothing: each frame stands alone."""
 
     def project(
         self,

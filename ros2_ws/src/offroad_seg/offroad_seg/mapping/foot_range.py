@@ -84,6 +84,10 @@ class FootRange:
         self._max_range = max_range
         self._min_confidence = min_confidence
         self._scratch = Scratch()
+        self.set_slope(slope_std)
+
+    def set_slope(self, slope_std: float) -> None:
+        """Change how much the ground rises and falls: radians, one standard deviation, above 0."""
         self.std = math.tan(slope_std)
         """Tangent of one standard deviation of the slope."""
         self.cut = _CUT * self.std

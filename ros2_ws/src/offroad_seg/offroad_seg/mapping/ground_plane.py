@@ -18,6 +18,7 @@ from offroad_seg.mapping.level import ground_view
 from offroad_seg.mapping.looks import CellReader, Cells
 from offroad_seg.mapping.marks import Marker
 from offroad_seg.mapping.occlusion import MAX_EDGE_PIXELS, EdgeFinder
+from offroad_seg.mapping.relief import Relief
 from offroad_seg.mapping.shadow import Shadow
 from offroad_seg.native import plane as native
 from offroad_seg.types import COST_LETHAL, UNLABELLED, GridObservation
@@ -64,6 +65,8 @@ class GroundPlaneProjector:
         contact_slope: Degrees (one standard deviation) by which the ground may rise or fall between the camera and the
             foot of something lethal: it is marked over the range where it may then stand (``FootRange``). 0: only
             where it meets the plane.
+        contact_slope_least: Degrees down to which the ground that was driven may bring that (``Relief``); None, or as
+            much as ``contact_slope``: it stays.
         min_standing_px: Fewer standing pixels along the line of sight are noise: their cells are unknown, but they
             mark nothing and cast no shadow. 1–4; 1 takes every pixel for real.
         keep_unlabelled: Report cells whose pixel has no label as seen: label 255 with evidence.
@@ -85,17 +88,21 @@ class GroundPlaneProjector:
         slope_uncertainty: float = 2.0,
         shadow: str = "ray",
         contact_slope: float = 0.0,
+        contact_slope_least: float | None = None,
         min_standing_px: int = 2,
         keep_unlabelled: bool = False,
     ) -> None:
         check_view_limits(max_range, min_confidence, ground_height, min_standing_px)
         _check_shadow(slope_uncertainty, shadow)
         check_contact_slope(contact_slope)
+        least = contact_slope if contact_slope_least is None else contact_slope_least
+        check_contact_slope(least, "contact_slope_least")
+        self._relief = Relief(least, contact_slope)
         self._size = size
         self._ground_height = ground_height
         self._shadow = shadow
         self._max_range = max_range
-        least = math.ceil(min_confidence * 255)
+        least_sure = math.ceil(min_confidence * 255)
         slope_std = math.radians(slope_uncertainty)
         known_256 = ontology.costs_256 >= 0
         known_256[UNLABELLED] = keep_unlabelled
@@ -105,12 +112,12 @@ class GroundPlaneProjector:
         if contact_slope > 0.0:
             lethal_256 = standing_256 & (ontology.costs_256 == COST_LETHAL)
             std = math.radians(contact_slope)
-            self._feet = FootRange(lethal_256, slope_std=std, max_range=max_range, min_confidence=least)
+            self._feet = FootRange(lethal_256, slope_std=std, max_range=max_range, min_confidence=least_sure)
         self._table = CellTable(max_range, slope_std)
         ground_256 = np.asarray(known_256 & ~standing_256).view(np.uint8)
-        self._reader = CellReader(self._table, ground_256, least, self._feet)
+        self._reader = CellReader(self._table, ground_256, least_sure, self._feet)
         self._marker = Marker(
-            ontology.costs_256, known_256, min_confidence=least, slope_uncertainty=slope_std
+            ontology.costs_256, known_256, min_confidence=least_sure, slope_uncertainty=slope_std
         )
         self._rules = native.PlaneRules(
             standing_256=self._edges.standing_256,
@@ -119,20 +126,29 @@ class GroundPlaneProjector:
             rank_256=self._marker.rank_256,
             lethal_256=None if self._feet is None else self._feet.lethal_256,
             casts_shadows=shadow == "ray",
-            min_confidence=least,
+            min_confidence=least_sure,
             min_standing_px=min_standing_px,
             most_px=MAX_EDGE_PIXELS,
             max_range=max_range,
             slope_std=slope_std,
             spread_m=SPREAD_M,
-            foot_std=0.0 if self._feet is None else self._feet.std,
-            foot_cut=0.0 if self._feet is None else self._feet.cut,
             foot_farthest=FARTHEST,
         )
         self._kernel: native.PlaneKernel | None = None
         self._scratch = Scratch()
         self._lens: Lens | None = None
         self._outputs = [Cells.empty(size.cells_y, size.cells_x) for _ in range(2)]
+
+    @property
+    def contact_slope(self) -> float:
+        """Degrees that are in use now."""
+        return self._relief.slope
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._relief.reset()
+        if self._feet is not None:
+            self._feet.set_slope(math.radians(self._relief.slope))
 
     def project(
         self,
@@ -164,6 +180,8 @@ class GroundPlaneProjector:
             ground_up_3=ground_up_3,
             in_base_frame=in_base_frame,
         )
+        if self._feet is not None and odom_T_base is not None:
+            self._feet.set_slope(math.radians(self._relief.update(odom_T_base, ground_up_3)))
         lens = self._lens_of(camera)
         grid = self._size.around(view.base_x, view.base_y)
         self._outputs.reverse()
@@ -172,7 +190,8 @@ class GroundPlaneProjector:
             if self._kernel is None:
                 self._kernel = native.PlaneKernel(lens, self._rules, grid)
             sides = self._edges.sides_towards_foot(lens, view)
-            self._kernel.project(labels_HW, confidence_HW, view, grid, sides, out)
+            slope = (0.0, 0.0) if self._feet is None else (self._feet.std, self._feet.cut)
+            self._kernel.project(labels_HW, confidence_HW, view, grid, sides, slope, out)
         else:
             self._look(labels_HW, confidence_HW, lens, view, grid, out)
         stamp_ns = segmentation.stamp_ns

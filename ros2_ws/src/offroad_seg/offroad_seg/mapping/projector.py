@@ -25,6 +25,15 @@ class Projector(Protocol):
 
     needs_depth: bool
 
+    @property
+    def contact_slope(self) -> float:
+        """Degrees by which the ground is thought to rise or fall up to the foot of something lethal; 0: not at all."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the past, if it has one."""
+        ...
+
     def project(
         self,
         segmentation: Segmentation,

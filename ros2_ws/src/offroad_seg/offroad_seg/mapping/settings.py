@@ -51,6 +51,8 @@ class PipelineSettings:
         contact_slope: Degrees by which the ground may rise or fall between the camera and the foot of something lethal,
             which is marked over the range where it may then stand; more finds more, and stops for more (see
             ``GroundPlaneProjector``).
+        contact_slope_least: Degrees down to which ground that turned out more even, where the vehicle has driven, may
+            bring that (see ``Relief``); as much as ``contact_slope`` or more: it stays.
         projection: ``ground_plane``, or ``depth``: frames without depth then give no costmap, never the plane.
         max_step: With depth: metres by which solid ground may rise or fall at once; more is lethal.
         max_slope: With depth: degrees by which the ground may be steep; more is lethal.
@@ -81,7 +83,8 @@ class PipelineSettings:
     ground_height: float = 0.0
     slope_time: float = 1.0
     slope_uncertainty: float = 2.0
-    contact_slope: float = 2.0
+    contact_slope: float = 5.0
+    contact_slope_least: float = 2.0
     projection: str = "ground_plane"
     max_step: float = 0.25
     max_slope: float = 30.0
@@ -119,6 +122,7 @@ class PipelineSettings:
         GroundSlope(self.slope_time)
         check_min_contrast(self.min_contrast)
         check_contact_slope(self.contact_slope)
+        check_contact_slope(self.contact_slope_least, "contact_slope_least")
         unlabelled_value(self.unlabelled_cost)
         for name, cost in self.class_cost.items():
             cost_value(cost, where=f"class_cost.{name}")
@@ -163,6 +167,7 @@ class PipelineSettings:
             slope_uncertainty=self.slope_uncertainty,
             shadow=self.shadow,
             contact_slope=self.contact_slope,
+            contact_slope_least=self.contact_slope_least,
             min_standing_px=self.min_standing_px,
             keep_unlabelled=keep_unlabelled,
         )

@@ -77,8 +77,7 @@ class PlaneRules:
         most_px: Of more edge pixels only every n-th is looked at.
         max_range: Metres from the camera's foot.
         slope_std: Radians, for ``worth_of``; ``spread_m`` is what halves a cell's worth, metres.
-        foot_std: Tangent of one standard deviation of the slope up to a foot; ``foot_cut`` of the greatest that is
-            thought of, ``foot_farthest`` how far a foot may seem to be, metres.
+        foot_farthest: How far a foot may seem to be, metres.
     """
 
     standing_256: U8
@@ -93,8 +92,6 @@ class PlaneRules:
     max_range: float
     slope_std: float
     spread_m: float
-    foot_std: float
-    foot_cut: float
     foot_farthest: float
 
 
@@ -132,6 +129,7 @@ class PlaneKernel:
         view: GroundView,
         grid: GridSpec,
         sides: list[tuple[int, int]],
+        foot_slope: tuple[float, float],
         out: Cells,
     ) -> None:
         """Fill a window with what an image shows.
@@ -142,6 +140,8 @@ class PlaneKernel:
             view: Where the camera is.
             grid: The window.
             sides: Neighbours (du, dv) towards the camera's foot.
+            foot_slope: Tangents of one standard deviation of the slope up to a foot, and of the greatest that is
+                thought of.
             out: Its cells.
 
         Raises:
@@ -157,6 +157,7 @@ class PlaneKernel:
         view.put_numbers(self._view_12)
         plane.shift_x = view.x - grid.origin_x
         plane.shift_y = view.y - grid.origin_y
+        plane.foot_std, plane.foot_cut = foot_slope
         plane.sides = sum(_SIDES[side] for side in sides)
         plane.out_labels = pointer(out.labels_HW, np.uint8, self._window)
         plane.out_evidence = pointer(out.evidence_HW, np.float32, self._window)
@@ -194,7 +195,6 @@ class PlaneKernel:
         plane.casts_shadows, plane.min_confidence = rules.casts_shadows, rules.min_confidence
         plane.min_px, plane.most_px, plane.max_range = rules.min_standing_px, rules.most_px, rules.max_range
         plane.slope_std, plane.spread_m = rules.slope_std, rules.spread_m
-        plane.foot_std, plane.foot_cut = rules.foot_std, rules.foot_cut
         plane.foot_farthest = rules.foot_farthest
         plane.rows, plane.columns = self._window
         plane.resolution = self._resolution

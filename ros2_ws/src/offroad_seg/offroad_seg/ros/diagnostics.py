@@ -21,6 +21,7 @@ COMPONENTS = ("node", "camera", "inference", "costmap")
 """What is told with one camera; with several, each of them is a component ``camera <name>``."""
 
 # Which component a dropped frame is told under; the rest is the camera's.
+_COSTMAP_SAMPLES = ("tf_age_ms", "unknown_share", "tf_wait_ms", "contact_slope")
 _COSTMAP_DROPS = (
     *("no_transform", "bad_transform", "bad_camera_info", "no_depth", "bad_depth"),
     *("invalid_grid", "no_costmap", "revoked"),
@@ -71,7 +72,7 @@ def statistics_values(statistics: Statistics) -> dict[str, dict[str, str]]:
         values[component][f"{name}_rate_hz"] = f"{statistics.rate(name):.2f}"
         values[component][f"{name}_count"] = str(statistics.totals().get(name, 0))
     for name, (p50, p99) in sorted(statistics.percentiles().items()):
-        component = "costmap" if name in ("tf_age_ms", "unknown_share", "tf_wait_ms") else "inference"
+        component = "costmap" if name in _COSTMAP_SAMPLES else "inference"
         values[component][f"{name}.p50"] = f"{p50:.3f}"
         values[component][f"{name}.p99"] = f"{p99:.3f}"
     reasons = statistics.reasons()

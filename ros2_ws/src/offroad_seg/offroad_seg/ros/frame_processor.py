@@ -236,6 +236,8 @@ class FrameProcessor:
         report.clear("costmap")
         report.event("costmap")
         report.sample("unknown_share", float(np.mean(costmap.cost_HW == COST_UNKNOWN)))
+        if camera.pipeline.projector is not None:
+            report.sample("contact_slope", camera.pipeline.projector.contact_slope)
 
     def _publish_points(
         self, camera: CameraSource, frame: Frame, segmentation: Segmentation, poses: Poses, header: Any

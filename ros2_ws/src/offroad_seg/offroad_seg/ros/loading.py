@@ -89,6 +89,7 @@ def pipeline_settings(settings: Settings, class_cost: dict[str, Cost]) -> Pipeli
         rotation=settings.camera_rotation,
         projection=settings.projection,
         contact_slope=settings.contact_slope,
+        contact_slope_least=settings.contact_slope_least,
         max_step=settings.max_step,
         max_slope=settings.max_slope,
         clearance=settings.clearance,

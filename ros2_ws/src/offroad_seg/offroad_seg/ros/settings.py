@@ -133,9 +133,16 @@ class Settings:
         choices=("ground_plane", "depth"),
     )
     contact_slope: float = _p(
-        2.0,
+        5.0,
         "With the plane: by how much the ground may rise or fall up to the foot of something lethal, one standard"
         " deviation (degrees). It is marked wherever it may then stand",
+        low=0.0,
+        high=15.0,
+    )
+    contact_slope_least: float = _p(
+        2.0,
+        "Down to this `contact_slope` shrinks where the ground that was driven is more even (degrees). As much or more:"
+        " it stays",
         low=0.0,
         high=15.0,
     )
