@@ -78,8 +78,16 @@ def test_after_a_change_of_country_it_grows_again():
     assert answers[-1] > 4.0
 
 
-def test_odometry_without_heights_teaches_nothing():
+def test_planar_odometry_teaches_nothing():
     assert set(drive(Relief(LEAST, MOST), lambda _s: 0.0, 100.0)) == {MOST}
+
+
+@pytest.mark.parametrize(("tilt_deg", "low", "high"), [(0.3, LEAST, LEAST), (3.0, 4.0, MOST)])
+def test_where_heights_are_missing_the_planes_tilt_is_what_it_is_wrong_by(tilt_deg, low, high):
+    """Planar odometry beside an IMU."""
+    tilt = math.radians(tilt_deg)
+    up = np.array([-math.sin(tilt), 0.0, math.cos(tilt)])
+    assert low <= drive(Relief(LEAST, MOST), lambda _s: 0.0, 100.0, up=up, yaw=0.0)[-1] <= high
 
 
 def test_standing_still_teaches_nothing():

@@ -34,7 +34,7 @@ class Relief:
     how well the plane follows the vehicle all is in it. The root of the mean square, times ``MARGIN``, is the answer.
     It begins as ``most``, which counts as if it had been found on 20 m. After 100 m, all has faded to 37 %.
 
-    Without heights in the poses nothing is learned: a planar odometry, whose z never changes, says nothing.
+    What is exactly on the plane says nothing: such is a planar odometry, which knows neither heights nor tilt.
 
     Args:
         least: Degrees, the lower bound.
@@ -86,10 +86,11 @@ class Relief:
         places_K6 = self._places_K6[: min(self._kept, _KEPT)]
         way_K3 = np.asarray(here) - places_K6[:, :3]
         far_K = np.hypot(way_K3[:, 0], way_K3[:, 1])
-        held_K = (far_K >= NEAR_M) & (far_K <= FAR_M) & (way_K3[:, 2] != 0.0)
-        if not held_K.any():
-            return
+        held_K = (far_K >= NEAR_M) & (far_K <= FAR_M)
         slope_K = (way_K3[held_K] * places_K6[held_K, 3:]).sum(axis=1) / far_K[held_K]
+        slope_K = slope_K[slope_K != 0.0]
+        if not slope_K.size:
+            return
         kept = math.exp(-moved / _MEMORY_M)
         self._metres = kept * self._metres + moved
         self._squares = kept * self._squares + moved * float(np.mean(slope_K * slope_K))
