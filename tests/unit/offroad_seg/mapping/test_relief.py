@@ -107,6 +107,16 @@ def test_a_jump_of_the_odometry_is_no_cliff():
         assert relief.slope <= before + 1e-12
 
 
+@pytest.mark.parametrize("height", [20.0, -20.0, 1e200, 1.7e308])
+def test_a_jump_of_the_height_alone_is_none_either(height):
+    relief = Relief(LEAST, MOST)
+    drive(relief, lambda s: 1e-6 * s, 200.0)
+    before = relief.slope
+    with np.errstate(over="ignore"):
+        drive(relief, lambda s: height + 1e-6 * s, 30.0)
+    assert relief.slope <= before + 1e-12
+
+
 def test_reset_begins_anew():
     relief = Relief(LEAST, MOST)
     first = drive(relief, waves(1.0), 150.0)

@@ -30,11 +30,12 @@ class Relief:
     """The slope up to a foot that the driven ground bears out, between two bounds.
 
     Every half metre the vehicle's place is held against the planes on which it stood 3 to 10 m before: how far it is
-    above or below them, over the distance, is what the plane was wrong by there. Of a level drive, of the mount and of
-    how well the plane follows the vehicle all is in it. The root of the mean square, times ``MARGIN``, is the answer.
-    It begins as ``most``, which counts as if it had been found on 20 m. After 100 m, all has faded to 37 %.
+    above or below them, over the distance, is what the plane was wrong by there, be it for the ground or because the
+    plane does not follow the vehicle well. The root of the mean square, times ``MARGIN``, is the answer. It begins as
+    ``most``, which counts as if it had been found on 20 m. After 100 m, all has faded to 37 %.
 
-    What is exactly on the plane says nothing: such is a planar odometry, which knows neither heights nor tilt.
+    What is exactly on the plane says nothing: such is a planar odometry, which knows neither heights nor tilt. Nor does
+    what is steeper than 45°: no vehicle has driven there, the odometry has jumped.
 
     Args:
         least: Degrees, the lower bound.
@@ -88,7 +89,8 @@ class Relief:
         far_K = np.hypot(way_K3[:, 0], way_K3[:, 1])
         held_K = (far_K >= NEAR_M) & (far_K <= FAR_M)
         slope_K = (way_K3[held_K] * places_K6[held_K, 3:]).sum(axis=1) / far_K[held_K]
-        slope_K = slope_K[slope_K != 0.0]
+        size_K = np.abs(slope_K)
+        slope_K = slope_K[(size_K > 0.0) & (size_K < 1.0)]
         if not slope_K.size:
             return
         kept = math.exp(-moved / _MEMORY_M)
